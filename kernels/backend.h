@@ -1,0 +1,60 @@
+// A backend executes Problems. Backends neither throw nor print nor exit nor
+// allocate in a call; what they cannot do Supports() says in words.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernels/kv_cache.h"
+#include "kernels/problem.h"
+
+namespace rattn {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  // One line for `rattn list`, with the ISA in use where that is a choice.
+  virtual std::string description() const = 0;
+
+  // Every other call requires Supports(problem).ok().
+  virtual Support Supports(const Problem& problem) const = 0;
+  // Scratch bytes that Forward, Backward or Extend of this problem needs.
+  virtual size_t WorkspaceBytes(const Problem& problem) const = 0;
+
+  // Phases kForward and kTrain.
+  virtual void Forward(const Problem& problem, const Buffers& buffers,
+                       Workspace workspace) const = 0;
+  // Phase kTrain, after Forward on the same buffers.
+  virtual void Backward(const Problem& problem, const Buffers& buffers,
+                        Workspace workspace) const = 0;
+  // Phases kExtend (query_len new tokens) and kDecode (query_len == 1): reads
+  // q, k, v, writes o and brings the cache up to date. The cache was made for
+  // the same spec, shape and dtype and has room (KvCache::Reserve).
+  virtual void Extend(const Problem& problem, const Buffers& buffers,
+                      KvCache& cache, Workspace workspace) const = 0;
+};
+
+struct BackendEntry {
+  std::string_view name;
+  std::string_view summary;
+  // The backend, or nullptr with the reason why it cannot be used here.
+  const Backend* (*get)(std::string* reason);
+};
+
+// The one list of backends, the most trustworthy first.
+std::span<const BackendEntry> BackendList();
+// nullptr with a reason for an unknown or unusable name.
+const Backend* FindBackend(std::string_view name, std::string* reason);
+
+// Checks of shapes, heads and specs that hold for every backend: impossible
+// problems are refused here, in one wording.
+Support CheckProblem(const Problem& problem);
+// Shapes, dtypes and presence of the buffers that `problem` needs.
+Support CheckBuffers(const Problem& problem, const Buffers& buffers,
+                     bool backward);
+
+}  // namespace rattn

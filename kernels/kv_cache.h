@@ -1,0 +1,110 @@
+// The cache of one layer: a ring of W slots (local layers), a growing list of
+// pages (global layers), sink slots, and one fp32 state per KV head (linear
+// memories). Owns its memory and counts the bytes where it allocates them.
+//
+// Token t lives
+//   t < sinks             in sink slot t,
+//   window, t >= sinks    in ring slot (t - sinks) mod W,
+//   causal                in page t / kPageTokens.
+// With a memory that reads outside the window the ring holds tokens p-W..p-1
+// after p tokens and the state tokens 0..p-W-1: writing token p overwrites
+// exactly the token p-W that the memory must absorb first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/problem.h"
+
+namespace rattn {
+
+inline constexpr int64_t kPageTokens = 256;
+
+// Cache-line aligned, zero-filled bytes.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(size_t bytes);
+  AlignedBuffer(const AlignedBuffer& other);
+  AlignedBuffer& operator=(const AlignedBuffer& other);
+  AlignedBuffer(AlignedBuffer&&) noexcept = default;
+  AlignedBuffer& operator=(AlignedBuffer&&) noexcept = default;
+  void* data() const { return data_.get(); }
+  size_t size() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  std::unique_ptr<void, Free> data_;
+  size_t bytes_ = 0;
+};
+
+class KvCache {
+ public:
+  // From the problem: spec, batch, heads, dims, dtype, positions. `separate_
+  // memory_keys`: the caller passes k_memory, so a second key ring is kept
+  // for what the memory must absorb (otherwise the rotation of the evicted
+  // key is undone). Throws std::bad_alloc.
+  explicit KvCache(const Problem& problem, bool separate_memory_keys = false);
+
+  // Makes room for `tokens` more tokens; a ring never grows. Throws
+  // std::bad_alloc and leaves the cache as it was.
+  void Reserve(int64_t tokens);
+
+  int64_t length() const { return length_; }  // tokens seen, per sequence
+  void Advance(int64_t tokens) { length_ += tokens; }
+  void Reset();  // back to no tokens and the initial state
+
+  // Slots the window layers have; 0 for a growing cache or no local branch.
+  int64_t ring_slots() const { return ring_slots_; }
+  int64_t sinks() const { return sinks_; }
+  bool has_keys() const { return has_keys_; }
+  bool separate_memory_keys() const { return separate_memory_keys_; }
+
+  // Row of token t (see above; it must be resident) of KV head h: head_dim or
+  // value_dim elements of the problem's dtype. Rows of successive slots of a
+  // head are contiguous inside a page or ring. Keys are stored as the local
+  // branch reads them: rotated by their true position where the problem has
+  // RoPE, except sink slots with SinkPositions::kSlot, rotated by index (which
+  // is the same number).
+  void* Key(int64_t b, int64_t h, int64_t t) const;
+  void* Value(int64_t b, int64_t h, int64_t t) const;
+  void* MemoryKey(int64_t b, int64_t h, int64_t t) const;  // if separate
+
+  // fp32 [B, kv_heads, F, Dv] and, with Normalizer::kSum, the key sum
+  // [B, kv_heads, F, 1]; absent without a memory branch.
+  TensorView state() const { return state_; }
+  TensorView key_sum() const { return key_sum_; }
+
+  size_t KvBytes() const;     // keys and values, measured
+  size_t StateBytes() const;  // states, measured
+
+ private:
+  struct Page {
+    AlignedBuffer k, v, k_memory;  // each [B, kv_heads, slots, dim]
+    int64_t slots = 0;
+  };
+  Page MakePage(int64_t slots) const;
+  struct Place {
+    const Page* page;
+    int64_t slot;
+  };
+  Place Locate(int64_t t) const;
+
+  Shape shape_;
+  Dtype dtype_ = Dtype::kF32;
+  bool has_keys_ = false;
+  bool separate_memory_keys_ = false;
+  int64_t ring_slots_ = 0;
+  int64_t sinks_ = 0;
+  int64_t length_ = 0;
+  Page sink_page_;
+  std::vector<Page> pages_;
+  AlignedBuffer state_bytes_, key_sum_bytes_;
+  TensorView state_, key_sum_;
+};
+
+}  // namespace rattn
