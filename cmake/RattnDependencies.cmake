@@ -31,7 +31,7 @@ if(LIBTORCH_DIR)
 else()
   file(GLOB torch_root ${PROJECT_SOURCE_DIR}/.deps/lib/python3*/site-packages/torch)
 endif()
-find_path(TORCH_INCLUDE_DIR torch/version.h PATHS ${torch_root}/include
+find_path(TORCH_INCLUDE_DIR torch/library.h PATHS ${torch_root}/include
           NO_DEFAULT_PATH)
 find_library(TORCH_CPU_LIBRARY torch_cpu PATHS ${torch_root}/lib NO_DEFAULT_PATH)
 find_library(C10_LIBRARY c10 PATHS ${torch_root}/lib NO_DEFAULT_PATH)
