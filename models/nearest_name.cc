@@ -1,0 +1,64 @@
+#include "models/nearest_name.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace rattn {
+namespace {
+
+// Longer names than this are cut: the hint is for typing errors, and the
+// distance costs the product of the lengths.
+constexpr size_t kLongestName = 128;
+
+std::string Folded(std::string_view name) {
+  std::string folded(name.substr(0, kLongestName));
+  for (char& c : folded) {
+    c = c == '_'
+            ? '-'
+            : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return folded;
+}
+
+}  // namespace
+
+int EditDistance(std::string_view a, std::string_view b) {
+  const std::string x = Folded(a), y = Folded(b);
+  std::vector<int> before(y.size() + 1), above(y.size() + 1), row(y.size() + 1);
+  for (size_t j = 0; j <= y.size(); ++j) row[j] = static_cast<int>(j);
+  for (size_t i = 1; i <= x.size(); ++i) {
+    std::swap(before, above);
+    std::swap(above, row);
+    row[0] = static_cast<int>(i);
+    for (size_t j = 1; j <= y.size(); ++j) {
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1,
+                         above[j - 1] + (x[i - 1] != y[j - 1])});
+      if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1]) {
+        row[j] = std::min(row[j], before[j - 2] + 1);
+      }
+    }
+  }
+  return row[y.size()];
+}
+
+std::string NearestName(std::string_view name,
+                        const std::vector<std::string>& candidates) {
+  std::string nearest;
+  int least = -1;
+  for (const std::string& candidate : candidates) {
+    const int distance = EditDistance(name, candidate);
+    if (least < 0 || distance < least) {
+      least = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+std::string NearestHint(std::string_view name,
+                        const std::vector<std::string>& candidates) {
+  if (candidates.empty()) return "";
+  return "; did you mean \"" + NearestName(name, candidates) + "\"?";
+}
+
+}  // namespace rattn
