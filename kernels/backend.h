@@ -50,6 +50,11 @@ std::span<const BackendEntry> BackendList();
 // nullptr with a reason for an unknown or unusable name.
 const Backend* FindBackend(std::string_view name, std::string* reason);
 
+// LibTorch is loaded on demand and by a layer above this one: whoever can load
+// it says here how. The loader returns nullptr with a reason on failure.
+using BackendLoader = const Backend* (*)(std::string* reason);
+void SetTorchBackendLoader(BackendLoader loader);
+
 // Checks of shapes, heads and specs that hold for every backend: impossible
 // problems are refused here, in one wording.
 Support CheckProblem(const Problem& problem);

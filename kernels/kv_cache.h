@@ -1,6 +1,7 @@
 // The cache of one layer: a ring of W slots (local layers), a growing list of
 // pages (global layers), sink slots, and one fp32 state per KV head (linear
-// memories). Owns its memory and counts the bytes where it allocates them.
+// memories; per query head only if the problem says so). Owns its memory and
+// counts the bytes where it allocates them.
 //
 // Token t lives
 //   t < sinks             in sink slot t,
@@ -56,7 +57,7 @@ class KvCache {
 
   int64_t length() const { return length_; }  // tokens seen, per sequence
   void Advance(int64_t tokens) { length_ += tokens; }
-  void Reset();  // back to no tokens and the initial state
+  void Reset();  // back to no tokens and zero states
 
   // Slots the window layers have; 0 for a growing cache or no local branch.
   int64_t ring_slots() const { return ring_slots_; }
@@ -69,15 +70,16 @@ class KvCache {
   // head are contiguous inside a page or ring. Keys are stored as the local
   // branch reads them: rotated by their true position where the problem has
   // RoPE, except sink slots with SinkPositions::kSlot, rotated by index (which
-  // is the same number).
+  // is the same number). Without a local branch keys are stored as given.
   void* Key(int64_t b, int64_t h, int64_t t) const;
   void* Value(int64_t b, int64_t h, int64_t t) const;
   void* MemoryKey(int64_t b, int64_t h, int64_t t) const;  // if separate
 
-  // fp32 [B, kv_heads, F, Dv] and, with Normalizer::kSum, the key sum
-  // [B, kv_heads, F, 1]; absent without a memory branch.
-  TensorView state() const { return state_; }
-  TensorView key_sum() const { return key_sum_; }
+  // fp32 (fp64 for an fp64 problem) [B, StateHeads, F, Dv] and, with
+  // Normalizer::kSum, the key sum [B, kv_heads, F, 1]; absent without a memory
+  // branch. A caller with an initial state writes it here before token 0.
+  TensorView state() const { return WithData(state_, state_bytes_); }
+  TensorView key_sum() const { return WithData(key_sum_, key_sum_bytes_); }
 
   size_t KvBytes() const;     // keys and values, measured
   size_t StateBytes() const;  // states, measured
@@ -93,6 +95,9 @@ class KvCache {
     int64_t slot;
   };
   Place Locate(int64_t t) const;
+  void* Row(const AlignedBuffer& bytes, const Place& place, int64_t b,
+            int64_t h, int64_t dim) const;
+  static TensorView WithData(TensorView view, const AlignedBuffer& bytes);
 
   Shape shape_;
   Dtype dtype_ = Dtype::kF32;
@@ -104,6 +109,7 @@ class KvCache {
   Page sink_page_;
   std::vector<Page> pages_;
   AlignedBuffer state_bytes_, key_sum_bytes_;
+  // Shapes only: a copied cache has bytes of its own.
   TensorView state_, key_sum_;
 };
 

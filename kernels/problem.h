@@ -52,7 +52,7 @@ struct Problem {
   Dtype dtype = Dtype::kF32;
   Positions positions;
   double local_scale = 0;   // 0 = 1/sqrt(head_dim)
-  double memory_scale = 1;  // multiplies the memory's read
+  double memory_scale = 1;  // multiplies phi(q), in the normalizer as well
   Tiling tiling;
   // initial_state and final_state have query_heads heads, not kv_heads: a
   // start state learned per query head (axlearn). Costs group-size times more.

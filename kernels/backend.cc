@@ -1,0 +1,46 @@
+#include "kernels/backend.h"
+
+#include <array>
+#include <vector>
+
+#include "kernels/nearest.h"
+
+namespace rattn {
+namespace {
+
+BackendLoader torch_loader = nullptr;
+
+const Backend* GetTorch(std::string* reason) {
+  if (torch_loader != nullptr) return torch_loader(reason);
+  *reason = "this program was not linked with the LibTorch loader";
+  return nullptr;
+}
+
+const Backend* GetCuda(std::string* reason) {
+  *reason = "this version was built without CUDA kernels";
+  return nullptr;
+}
+
+constexpr std::array kBackends = {
+    BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
+                 GetTorch},
+    BackendEntry{"cuda", "CUDA kernels", GetCuda},
+};
+
+}  // namespace
+
+std::span<const BackendEntry> BackendList() { return kBackends; }
+
+const Backend* FindBackend(std::string_view name, std::string* reason) {
+  std::vector<std::string_view> known;
+  for (const BackendEntry& entry : BackendList()) {
+    if (entry.name == name) return entry.get(reason);
+    known.push_back(entry.name);
+  }
+  *reason = UnknownName("backend", name, known);
+  return nullptr;
+}
+
+void SetTorchBackendLoader(BackendLoader loader) { torch_loader = loader; }
+
+}  // namespace rattn

@@ -1,0 +1,170 @@
+#include "kernels/kv_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+
+#include "kernels/window.h"
+
+namespace rattn {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+// Sizes come from configs: a product that overflows cannot be allocated.
+size_t Product(std::initializer_list<int64_t> factors) {
+  size_t product = 1;
+  for (int64_t factor : factors) {
+    if (factor < 0 || __builtin_mul_overflow(
+                          product, static_cast<size_t>(factor), &product)) {
+      throw std::bad_alloc();
+    }
+  }
+  return product;
+}
+
+// A memory that reads outside the window absorbs keys W tokens late.
+bool ReadsDelayed(const MixerSpec& spec) {
+  return HasMemory(spec) && MemoryDelay(spec) > 0;
+}
+
+int64_t RingSlots(const MixerSpec& spec) {
+  if (spec.local.kind == LocalKind::kCausal) return 0;
+  if (HasLocal(spec)) return spec.local.window_keys;
+  return ReadsDelayed(spec) ? MemoryDelay(spec) : 0;
+}
+
+}  // namespace
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (rounded < bytes) throw std::bad_alloc();
+  data_.reset(std::aligned_alloc(kAlignment, rounded));
+  if (!data_) throw std::bad_alloc();
+  std::memset(data_.get(), 0, rounded);
+}
+
+AlignedBuffer::AlignedBuffer(const AlignedBuffer& other)
+    : AlignedBuffer(other.bytes_) {
+  if (bytes_ > 0) std::memcpy(data_.get(), other.data_.get(), bytes_);
+}
+
+AlignedBuffer& AlignedBuffer::operator=(const AlignedBuffer& other) {
+  if (this != &other) *this = AlignedBuffer(other);
+  return *this;
+}
+
+void AlignedBuffer::Free::operator()(void* p) const { std::free(p); }
+
+KvCache::KvCache(const Problem& problem, bool separate_memory_keys)
+    : shape_(problem.shape),
+      dtype_(problem.dtype),
+      has_keys_(HasLocal(problem.spec) || ReadsDelayed(problem.spec)),
+      separate_memory_keys_(separate_memory_keys && ReadsDelayed(problem.spec)),
+      ring_slots_(RingSlots(problem.spec)),
+      sinks_(SinkCount(problem.spec.local)) {
+  if (sinks_ > 0) sink_page_ = MakePage(sinks_);
+  if (ring_slots_ > 0) pages_.push_back(MakePage(ring_slots_));
+  if (!HasMemory(problem.spec)) return;
+  const Dtype state_dtype = dtype_ == Dtype::kF64 ? Dtype::kF64 : Dtype::kF32;
+  const auto make = [&](AlignedBuffer* bytes, int64_t heads, int64_t columns) {
+    const std::array<int64_t, 4> shape = {shape_.batch, heads,
+                                          FeatureDim(problem), columns};
+    *bytes =
+        AlignedBuffer(Product({shape[0], shape[1], shape[2], shape[3],
+                               static_cast<int64_t>(ByteSize(state_dtype))}));
+    return Contiguous(nullptr, state_dtype, shape);
+  };
+  state_ = make(&state_bytes_, StateHeads(problem), shape_.value_dim);
+  if (problem.spec.memory.normalizer == Normalizer::kSum) {
+    key_sum_ = make(&key_sum_bytes_, shape_.kv_heads, 1);
+  }
+}
+
+KvCache::Page KvCache::MakePage(int64_t slots) const {
+  const int64_t element = static_cast<int64_t>(ByteSize(dtype_));
+  const auto bytes = [&](int64_t dim) {
+    return Product({shape_.batch, shape_.kv_heads, slots, dim, element});
+  };
+  Page page;
+  page.slots = slots;
+  page.k = AlignedBuffer(bytes(shape_.head_dim));
+  page.v = AlignedBuffer(bytes(shape_.value_dim));
+  if (separate_memory_keys_) {
+    page.k_memory = AlignedBuffer(bytes(shape_.head_dim));
+  }
+  return page;
+}
+
+void KvCache::Reserve(int64_t tokens) {
+  if (!has_keys_ || ring_slots_ > 0) return;
+  const size_t pages =
+      static_cast<size_t>((length_ + tokens + kPageTokens - 1) / kPageTokens);
+  const size_t before = pages_.size();
+  try {
+    while (pages_.size() < pages) pages_.push_back(MakePage(kPageTokens));
+  } catch (...) {
+    pages_.resize(std::min(before, pages_.size()));
+    throw;
+  }
+}
+
+void KvCache::Reset() {
+  length_ = 0;
+  if (ring_slots_ == 0) pages_.clear();
+  for (AlignedBuffer* state : {&state_bytes_, &key_sum_bytes_}) {
+    if (state->size() > 0) std::memset(state->data(), 0, state->size());
+  }
+}
+
+KvCache::Place KvCache::Locate(int64_t t) const {
+  if (t < sinks_) return {&sink_page_, t};
+  if (ring_slots_ > 0) return {&pages_[0], (t - sinks_) % ring_slots_};
+  return {&pages_[static_cast<size_t>(t / kPageTokens)], t % kPageTokens};
+}
+
+void* KvCache::Row(const AlignedBuffer& bytes, const Place& place, int64_t b,
+                   int64_t h, int64_t dim) const {
+  const int64_t row =
+      (b * shape_.kv_heads + h) * place.page->slots + place.slot;
+  return static_cast<std::byte*>(bytes.data()) +
+         row * dim * static_cast<int64_t>(ByteSize(dtype_));
+}
+
+void* KvCache::Key(int64_t b, int64_t h, int64_t t) const {
+  const Place place = Locate(t);
+  return Row(place.page->k, place, b, h, shape_.head_dim);
+}
+
+void* KvCache::Value(int64_t b, int64_t h, int64_t t) const {
+  const Place place = Locate(t);
+  return Row(place.page->v, place, b, h, shape_.value_dim);
+}
+
+void* KvCache::MemoryKey(int64_t b, int64_t h, int64_t t) const {
+  const Place place = Locate(t);
+  return Row(place.page->k_memory, place, b, h, shape_.head_dim);
+}
+
+TensorView KvCache::WithData(TensorView view, const AlignedBuffer& bytes) {
+  view.data = bytes.data();
+  return view;
+}
+
+size_t KvCache::KvBytes() const {
+  const auto page_bytes = [](const Page& page) {
+    return page.k.size() + page.v.size() + page.k_memory.size();
+  };
+  size_t bytes = page_bytes(sink_page_);
+  for (const Page& page : pages_) bytes += page_bytes(page);
+  return bytes;
+}
+
+size_t KvCache::StateBytes() const {
+  return state_bytes_.size() + key_sum_bytes_.size();
+}
+
+}  // namespace rattn
