@@ -9,6 +9,7 @@ namespace {
 // Longer names than this are cut: the hint is for typing errors, and the
 // distance costs the product of the lengths.
 constexpr size_t kLongestName = 128;
+constexpr size_t kShortestPrefix = 3;
 
 std::string Folded(std::string_view name) {
   std::string folded(name.substr(0, kLongestName));
@@ -20,10 +21,12 @@ std::string Folded(std::string_view name) {
   return folded;
 }
 
-}  // namespace
-
-int EditDistance(std::string_view a, std::string_view b) {
+int Edits(std::string_view a, std::string_view b) {
   const std::string x = Folded(a), y = Folded(b);
+  // An abbreviation ("before" for "before_rope") counts as one edit.
+  if (x.size() >= kShortestPrefix && y.size() > x.size() && y.starts_with(x)) {
+    return 1;
+  }
   std::vector<int> before(y.size() + 1), above(y.size() + 1), row(y.size() + 1);
   for (size_t j = 0; j <= y.size(); ++j) row[j] = static_cast<int>(j);
   for (size_t i = 1; i <= x.size(); ++i) {
@@ -41,12 +44,14 @@ int EditDistance(std::string_view a, std::string_view b) {
   return row[y.size()];
 }
 
+}  // namespace
+
 std::string NearestName(std::string_view name,
                         const std::vector<std::string>& candidates) {
   std::string nearest;
   int least = -1;
   for (const std::string& candidate : candidates) {
-    const int distance = EditDistance(name, candidate);
+    const int distance = Edits(name, candidate);
     if (least < 0 || distance < least) {
       least = distance;
       nearest = candidate;

@@ -7,12 +7,9 @@
 
 namespace rattn {
 
-// Single-character edits (insert, delete, replace, swap of neighbours) from
-// one name to the other; case and the choice of - or _ are free.
-int EditDistance(std::string_view a, std::string_view b);
-
-// The candidate with the fewest edits, the first of equals; "" if there is no
-// candidate.
+// The candidate with the fewest single-character edits (insert, delete,
+// replace, swap of neighbours; case and the choice of - or _ are free; an
+// abbreviation is one edit), the first of equals; "" if there is no candidate.
 std::string NearestName(std::string_view name,
                         const std::vector<std::string>& candidates);
 
