@@ -1,9 +1,10 @@
 #include "kernels/backend.h"
 
 #include <array>
+#include <string>
 #include <vector>
 
-#include "kernels/nearest.h"
+#include "kernels/nearest_name.h"
 
 namespace rattn {
 namespace {
@@ -32,12 +33,13 @@ constexpr std::array kBackends = {
 std::span<const BackendEntry> BackendList() { return kBackends; }
 
 const Backend* FindBackend(std::string_view name, std::string* reason) {
-  std::vector<std::string_view> known;
+  std::vector<std::string> known;
   for (const BackendEntry& entry : BackendList()) {
     if (entry.name == name) return entry.get(reason);
-    known.push_back(entry.name);
+    known.emplace_back(entry.name);
   }
-  *reason = UnknownName("backend", name, known);
+  *reason = "unknown backend \"" + std::string(name) + "\"" +
+            NearestHint(name, known);
   return nullptr;
 }
 

@@ -32,9 +32,7 @@ Problem GoodProblem() {
 TEST(Backend, UnknownNameGetsTheNearest) {
   std::string reason;
   EXPECT_EQ(FindBackend("torhc", &reason), nullptr);
-  EXPECT_THAT(reason, HasSubstr("'torch'"));
-  EXPECT_EQ(FindBackend("zzzzzzzzzz", &reason), nullptr);
-  EXPECT_THAT(reason, HasSubstr("known are"));
+  EXPECT_THAT(reason, HasSubstr("\"torch\""));
 }
 
 TEST(Backend, EveryEntryGivesABackendOrAReason) {

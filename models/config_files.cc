@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "kernels/nearest_name.h"
 #include "models/error.h"
-#include "models/nearest_name.h"
 
 namespace rattn {
 namespace {

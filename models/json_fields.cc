@@ -9,7 +9,7 @@
 #include <fstream>
 #include <set>
 
-#include "models/nearest_name.h"
+#include "kernels/nearest_name.h"
 
 namespace rattn {
 namespace {

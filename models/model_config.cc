@@ -5,11 +5,11 @@
 #include <algorithm>
 
 #include "kernels/catalog.h"
+#include "kernels/nearest_name.h"
 #include "models/config_files.h"
 #include "models/error.h"
 #include "models/json_fields.h"
 #include "models/model_fields.h"
-#include "models/nearest_name.h"
 
 namespace rattn {
 namespace {

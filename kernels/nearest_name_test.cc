@@ -1,4 +1,4 @@
-#include "models/nearest_name.h"
+#include "kernels/nearest_name.h"
 
 #include <gtest/gtest.h>
 
