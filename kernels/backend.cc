@@ -24,7 +24,7 @@ const Backend* GetCuda(std::string* reason) {
 
 constexpr std::array kBackends = {
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
-                 GetTorch},
+                 GetTorch, /*on_demand=*/true},
     BackendEntry{"cuda", "CUDA kernels", GetCuda},
 };
 

@@ -43,6 +43,8 @@ struct BackendEntry {
   std::string_view summary;
   // The backend, or nullptr with the reason why it cannot be used here.
   const Backend* (*get)(std::string* reason);
+  // get() loads a large library: listings do not call it.
+  bool on_demand = false;
 };
 
 // The one list of backends, the most trustworthy first.

@@ -1,0 +1,31 @@
+// The one list of verbs. A verb is one file, verb_<name>.cc: it adds its flags
+// to a CLI11 app and leaves an action to run after parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <span>
+#include <string_view>
+
+namespace rattn {
+
+// Returns the exit code: 0 done, 1 failed. Throws UserError (exit 2) and
+// RunError (exit 1).
+using Action = std::function<int()>;
+
+struct Verb {
+  std::string_view name;
+  std::string_view summary;
+  // One line, shown under the flags in --help.
+  std::string_view example;
+  void (*add)(CLI::App& app, Action* action);
+  bool hidden = false;  // not for people
+};
+
+std::span<const Verb> Verbs();
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitMisuse = 2;
+
+}  // namespace rattn
