@@ -35,7 +35,7 @@ struct Score {
 };
 
 struct EvalResult {
-  std::vector<Score> scores;             // the headline first
+  std::vector<Score> scores;              // the headline first
   std::vector<std::string> sample_jsonl;  // one JSON object per sample
 };
 
