@@ -1,0 +1,452 @@
+#include "kernels/cpu/softmax_attention.h"
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/softmax_backward.cc"
+#include "hwy/foreach_target.h"
+#include "kernels/cpu/softmax_tile-inl.h"
+
+#ifndef RATTN_KERNELS_CPU_SOFTMAX_BACKWARD_ONCE
+#define RATTN_KERNELS_CPU_SOFTMAX_BACKWARD_ONCE
+namespace rattn {
+namespace {
+
+// Keys whose gradients one task accumulates. A sequence that fits one block
+// needs a single pass: dQ is complete in it as well.
+constexpr int64_t kKeyBlock = 256;
+// Positions of the queries that one task takes for the sinks, which all
+// queries see.
+constexpr int64_t kSinkSegment = 1024;
+
+struct BackwardPlan {
+  LocalPlan local;
+  bool single_pass = false;
+  int64_t block_keys = 0;
+  int64_t key_blocks = 0;  // of the keys after the sinks
+  int64_t segment_blocks = 0;
+  int64_t segments = 0;  // for the sinks; 0 without any
+};
+
+BackwardPlan MakeBackwardPlan(const Problem& problem) {
+  const int64_t keys = problem.shape.key_len;
+  BackwardPlan plan;
+  plan.local = MakeLocalPlan(problem);
+  plan.single_pass = keys <= kKeyBlock;
+  plan.block_keys = std::min(keys, kKeyBlock);
+  if (plan.single_pass) {
+    plan.key_blocks = 1;
+    return plan;
+  }
+  const int64_t sinks = std::min(plan.local.sinks, keys);
+  plan.key_blocks = (keys - sinks + kKeyBlock - 1) / kKeyBlock;
+  plan.segment_blocks =
+      std::max<int64_t>(kSinkSegment / plan.local.positions, 1);
+  if (sinks > 0) {
+    plan.segments =
+        (plan.local.blocks + plan.segment_blocks - 1) / plan.segment_blocks;
+  }
+  return plan;
+}
+
+// What a task accumulates into; null pointers are not wanted. dk and dv start
+// at key `first_key`.
+struct Accumulators {
+  float* dq = nullptr;  // [rows, D]
+  float* dk = nullptr;  // [keys, D], lacking a factor ln 2
+  float* dv = nullptr;  // [keys, Dv]
+  int64_t first_key = 0;
+};
+
+// Buffers of one thread.
+struct BackwardScratch {
+  float* query_rows;  // [rows, D], scaled to base-2 logits
+  float* query;       // the same transposed
+  float* d_out_rows;  // [rows, Dv]
+  float* d_out;       // the same transposed
+  float* keys;        // [kKeyTile, D]
+  float* values;      // [kKeyTile, Dv]
+  float* probs;       // P^T [kKeyTile, rows]
+  float* d_scores;    // dS^T [kKeyTile, rows]
+  float* dq;          // [rows, D]
+  float* dk;          // [block_keys, D]
+  float* dv;          // [block_keys, Dv]
+  float* lse;         // [rows], base 2; +inf for rows without keys
+  float* delta;       // [rows] dO . O
+  int32_t* positions;
+};
+
+BackwardScratch TakeBackwardScratch(const Problem& problem, Arena* arena) {
+  const int64_t rows = MakeLocalPlan(problem).rows;
+  const int64_t keys = std::min(problem.shape.key_len, kKeyBlock);
+  const int64_t dim = problem.shape.head_dim;
+  const int64_t value_dim = problem.shape.value_dim;
+  BackwardScratch s;
+  s.query_rows = arena->Take<float>(rows * dim);
+  s.query = arena->Take<float>(rows * dim);
+  s.d_out_rows = arena->Take<float>(rows * value_dim);
+  s.d_out = arena->Take<float>(rows * value_dim);
+  s.keys = arena->Take<float>(kKeyTile * dim);
+  s.values = arena->Take<float>(kKeyTile * value_dim);
+  s.probs = arena->Take<float>(kKeyTile * rows);
+  s.d_scores = arena->Take<float>(kKeyTile * rows);
+  s.dq = arena->Take<float>(rows * dim);
+  s.dk = arena->Take<float>(keys * dim);
+  s.dv = arena->Take<float>(keys * value_dim);
+  s.lse = arena->Take<float>(rows);
+  s.delta = arena->Take<float>(rows);
+  s.positions = arena->Take<int32_t>(rows);
+  return s;
+}
+
+// Partial gradients of the sinks, per sequence, KV head and segment.
+struct SinkPartials {
+  float* dk = nullptr;
+  float* dv = nullptr;
+};
+
+SinkPartials TakeSinkPartials(const Problem& problem, Arena* arena) {
+  const BackwardPlan plan = MakeBackwardPlan(problem);
+  const int64_t rows = problem.shape.batch * problem.shape.kv_heads *
+                       plan.segments * plan.local.sinks;
+  return {arena->Take<float>(rows * problem.shape.head_dim),
+          arena->Take<float>(rows * problem.shape.value_dim)};
+}
+
+size_t BackwardScratchBytes(const Problem& problem) {
+  return BytesOf([&](Arena* arena) { TakeBackwardScratch(problem, arena); });
+}
+
+// All that the passes share.
+struct BackwardCall {
+  const LocalInputs& in;
+  const BackwardPlan plan;
+  const TensorView lse, out, d_out;
+  const BranchGrads& grads;
+};
+
+}  // namespace
+}  // namespace rattn
+#endif  // RATTN_KERNELS_CPU_SOFTMAX_BACKWARD_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace rattn {
+namespace HWY_NAMESPACE {
+
+inline float RowDelta(const BackwardCall& call, int64_t b, int64_t t, int64_t h,
+                      const float* d_out) {
+  return Dot(call.out.Row<const float>(b, t, h), d_out, call.out.shape[3]);
+}
+
+inline void PackGradients(const BackwardCall& call, const QueryBlock& block,
+                          const BackwardScratch& s) {
+  const int64_t dim = call.d_out.shape[3];
+  PackRows(call.in, block, call.d_out, 1, Rotation::kNone, s.d_out_rows);
+  Transpose(block.padded, dim, s.d_out_rows, dim, s.d_out, block.padded);
+  FillRowPositions(block, s.positions);
+  std::fill_n(s.lse, block.padded, -kMinusInfinity);
+  std::fill_n(s.delta, block.padded, 0.0f);
+  int64_t r = 0;
+  for (int64_t t = block.begin; t < block.end; ++t) {
+    for (int64_t h = block.heads.begin; h < block.heads.end; ++h, ++r) {
+      const float lse = *call.lse.Row<const float>(block.b, t, h);
+      if (lse != kMinusInfinity) s.lse[r] = lse * kLog2E;
+      s.delta[r] = RowDelta(call, block.b, t, h, s.d_out_rows + r * dim);
+    }
+  }
+}
+
+inline void PackQuery(const BackwardCall& call, const QueryBlock& block,
+                      Rotation rotation, const BackwardScratch& s) {
+  const int64_t dim = call.in.q.shape[3];
+  const float scale =
+      static_cast<float>(LocalScale(*call.in.problem) * M_LOG2E);
+  PackRows(call.in, block, call.in.q, scale, rotation, s.query_rows);
+  Transpose(block.padded, dim, s.query_rows, dim, s.query, block.padded);
+}
+
+// Scores become P = 2^(S - lse), dP becomes dS = P (dP - delta).
+template <bool kMasked>
+void GradientTile(const TileMask& mask, int64_t keys, int64_t padded,
+                  const BackwardScratch& s) {
+  const TileD d;
+  const hn::RebindToSigned<TileD> d32;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t c = 0; c < padded; c += lanes) {
+    const auto positions = hn::LoadU(d32, s.positions + c);
+    const TileV lse = hn::LoadU(d, s.lse + c);
+    const TileV delta = hn::LoadU(d, s.delta + c);
+    for (int64_t k = 0; k < keys; ++k) {
+      float* score = s.probs + k * padded + c;
+      float* grad = s.d_scores + k * padded + c;
+      TileV p = Exp2(hn::Sub(hn::LoadU(d, score), lse));
+      if constexpr (kMasked) {
+        p = hn::IfThenElseZero(VisibleLanes(mask, positions, k), p);
+      }
+      hn::StoreU(p, d, score);
+      hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, grad), delta)), d, grad);
+    }
+  }
+}
+
+// One part of a block's keys, into whatever is wanted. dq is overwritten.
+inline void AccumulatePart(const BackwardCall& call, const QueryBlock& block,
+                           const BlockPart& part, const Accumulators& to,
+                           const BackwardScratch& s) {
+  const Shape& shape = call.in.problem->shape;
+  const int64_t dim = shape.head_dim;
+  const int64_t value_dim = shape.value_dim;
+  const int64_t padded = block.padded;
+  for (int64_t first = part.keys.begin; first < part.keys.end;
+       first += kKeyTile) {
+    const int64_t keys = std::min(kKeyTile, part.keys.end - first);
+    int64_t ldk, ldv;
+    const float* k =
+        KeyRows(call.in.k, block.b, block.kv_head, first, keys, s.keys, &ldk);
+    const float* v =
+        KeyRows(call.in.v, block.b, block.kv_head, first, keys, s.values, &ldv);
+    GemmNN(keys, padded, dim, k, ldk, s.query, padded, s.probs, padded, false);
+    GemmNN(keys, padded, value_dim, v, ldv, s.d_out, padded, s.d_scores, padded,
+           false);
+    const TileMask mask = MaskOf(block, first, keys, part.window);
+    if (mask.needed) {
+      GradientTile<true>(mask, keys, padded, s);
+    } else {
+      GradientTile<false>(mask, keys, padded, s);
+    }
+    if (to.dv != nullptr) {
+      GemmNN(keys, value_dim, block.rows, s.probs, padded, s.d_out_rows,
+             value_dim, to.dv + (first - to.first_key) * value_dim, value_dim,
+             true);
+      GemmNN(keys, dim, block.rows, s.d_scores, padded, s.query_rows, dim,
+             to.dk + (first - to.first_key) * dim, dim, true);
+    }
+    if (to.dq != nullptr) {
+      GemmTN(block.rows, dim, keys, s.d_scores, padded, k, ldk, to.dq, dim,
+             first > part.keys.begin);
+    }
+  }
+}
+
+inline void StoreQueryGradient(const BackwardCall& call,
+                               const QueryBlock& block, Rotation rotation,
+                               bool accumulate, float* dq) {
+  const int64_t dim = call.in.problem->shape.head_dim;
+  const float scale = static_cast<float>(LocalScale(*call.in.problem));
+  float* row = dq;
+  for (int64_t t = block.begin; t < block.end; ++t) {
+    const int64_t position = block.first_position + t - block.begin;
+    for (int64_t h = block.heads.begin; h < block.heads.end; ++h, row += dim) {
+      ScaleRow(scale, row, dim, row, false);
+      RotateQuery(call.in, rotation, position, -1, row);
+      StoreRows(row, dim, call.grads.dq, block.b, t, 1, h, accumulate);
+    }
+  }
+}
+
+// The parts of one block whose keys lie in `keys`. Keys of other parts are not
+// looked at.
+inline void BackwardBlock(const BackwardCall& call, const QueryBlock& block,
+                          KeyRange keys, const Accumulators& to,
+                          const BackwardScratch& s) {
+  const bool wants_query = to.dq != nullptr;
+  bool started = false;
+  Rotation packed{};
+  for (BlockPart part : BlockParts(call.in, call.plan.local, block)) {
+    part.keys = {std::max(part.keys.begin, keys.begin),
+                 std::min(part.keys.end, keys.end)};
+    if (part.keys.size() == 0) continue;
+    if (!started) PackGradients(call, block, s);
+    if (!started || packed != part.rotation) {
+      PackQuery(call, block, part.rotation, s);
+      packed = part.rotation;
+    }
+    AccumulatePart(call, block, part, to, s);
+    if (wants_query) {
+      StoreQueryGradient(call, block, part.rotation,
+                         started || call.grads.accumulate_q, to.dq);
+    }
+    started = true;
+  }
+  if (wants_query && !started && !call.grads.accumulate_q) {
+    std::fill_n(to.dq, block.rows * call.in.q.shape[3], 0.0f);
+    StoreQueryGradient(call, block, Rotation::kNone, false, to.dq);
+  }
+}
+
+// Gradients of the keys [first, first + count) of one KV head, rotated back,
+// into the caller's tensors.
+inline void StoreKeyGradients(const BackwardCall& call, int64_t b, int64_t h,
+                              int64_t first, int64_t count, float* dk,
+                              float* dv) {
+  const Shape& shape = call.in.problem->shape;
+  for (int64_t j = 0; j < count; ++j) {
+    float* row = dk + j * shape.head_dim;
+    ScaleRow(kLn2, row, shape.head_dim, row, false);
+    if (call.in.rope) RotateRow(call.in.rope, first + j, -1, row);
+  }
+  StoreRows(dk, shape.head_dim, call.grads.dk, b, first, count, h,
+            call.grads.accumulate_k);
+  StoreRows(dv, shape.value_dim, call.grads.dv, b, first, count, h,
+            call.grads.accumulate_v);
+}
+
+// Blocks of queries [begin, end) of one KV head onto the keys `keys`.
+inline void BackwardQueries(const BackwardCall& call, int64_t b, int64_t h,
+                            int64_t begin, int64_t end, KeyRange keys,
+                            const Accumulators& to, const BackwardScratch& s) {
+  const Shape& shape = call.in.problem->shape;
+  std::fill_n(to.dk, keys.size() * shape.head_dim, 0.0f);
+  std::fill_n(to.dv, keys.size() * shape.value_dim, 0.0f);
+  for (int64_t index = begin; index < end; ++index) {
+    const QueryBlock block = MakeBlock(call.in, call.plan.local, b, h, index);
+    if (block.rows > 0) BackwardBlock(call, block, keys, to, s);
+  }
+}
+
+// All queries that see one block of keys.
+inline void KeyBlockTask(const BackwardCall& call, int64_t task,
+                         const BackwardScratch& s) {
+  const Shape& shape = call.in.problem->shape;
+  const LocalPlan& local = call.plan.local;
+  const int64_t head = task / call.plan.key_blocks;
+  const int64_t b = head / shape.kv_heads;
+  const int64_t h = head % shape.kv_heads;
+  const int64_t skipped = call.plan.single_pass ? 0 : local.sinks;
+  KeyRange keys;
+  keys.begin = skipped + task % call.plan.key_blocks * kKeyBlock;
+  keys.end = std::min(keys.begin + kKeyBlock, shape.key_len);
+  int64_t first_block = 0;
+  int64_t last_block = local.blocks;
+  if (!call.plan.single_pass) {
+    const KeyRange seen = {
+        keys.begin, SeenByRange(keys.end - 1, local.window, shape.key_len).end};
+    const auto query = [&](int64_t position) {
+      return std::clamp<int64_t>(position - call.in.first_position, 0,
+                                 shape.query_len);
+    };
+    first_block = query(seen.begin) / local.positions;
+    last_block = (query(seen.end) + local.positions - 1) / local.positions;
+  }
+  const Accumulators to = {call.plan.single_pass ? s.dq : nullptr, s.dk, s.dv,
+                           keys.begin};
+  BackwardQueries(call, b, h, first_block, last_block, keys, to, s);
+  StoreKeyGradients(call, b, h, keys.begin, keys.size(), s.dk, s.dv);
+}
+
+void BackwardPasses(const BackwardCall& call, const SinkPartials& partials,
+                    std::byte* scratch) {
+  const Problem& problem = *call.in.problem;
+  const Shape& shape = problem.shape;
+  const BackwardPlan& plan = call.plan;
+  const int64_t heads = shape.batch * shape.kv_heads;
+  const size_t step = BackwardScratchBytes(problem);
+  const auto own = [&](int thread) {
+    Arena arena(scratch + thread * step);
+    return TakeBackwardScratch(problem, &arena);
+  };
+  ParallelFor(problem.threads, heads * plan.key_blocks,
+              [&](int64_t task, int thread)
+                  HWY_ATTR { KeyBlockTask(call, task, own(thread)); });
+  if (plan.single_pass) return;
+  ParallelFor(problem.threads, BlockTasks(problem, plan.local),
+              [&](int64_t task, int thread) HWY_ATTR {
+                const BackwardScratch s = own(thread);
+                const QueryBlock block = BlockOfTask(call.in, plan.local, task);
+                const KeyRange all = {0, shape.key_len};
+                if (block.rows == 0) return;
+                BackwardBlock(call, block, all, {.dq = s.dq}, s);
+              });
+  if (plan.segments == 0) return;
+  const int64_t sinks = std::min(plan.local.sinks, shape.key_len);
+  ParallelFor(
+      problem.threads, heads * plan.segments,
+      [&](int64_t task, int thread) HWY_ATTR {
+        const int64_t head = task / plan.segments;
+        const int64_t begin = task % plan.segments * plan.segment_blocks;
+        const int64_t end =
+            std::min(begin + plan.segment_blocks, plan.local.blocks);
+        const Accumulators to = {
+            nullptr, partials.dk + task * plan.local.sinks * shape.head_dim,
+            partials.dv + task * plan.local.sinks * shape.value_dim, 0};
+        BackwardQueries(call, head / shape.kv_heads, head % shape.kv_heads,
+                        begin, end, {0, sinks}, to, own(thread));
+      });
+  const auto sum = [&](float* first, int64_t size, int64_t stride) HWY_ATTR {
+    for (int64_t i = 1; i < plan.segments; ++i) {
+      ScaleRow(1, first + i * stride, size, first, true);
+    }
+  };
+  ParallelFor(problem.threads, heads, [&](int64_t head, int) HWY_ATTR {
+    const int64_t dk_stride = plan.local.sinks * shape.head_dim;
+    const int64_t dv_stride = plan.local.sinks * shape.value_dim;
+    float* dk = partials.dk + head * plan.segments * dk_stride;
+    float* dv = partials.dv + head * plan.segments * dv_stride;
+    sum(dk, sinks * shape.head_dim, dk_stride);
+    sum(dv, sinks * shape.value_dim, dv_stride);
+    StoreKeyGradients(call, head / shape.kv_heads, head % shape.kv_heads, 0,
+                      sinks, dk, dv);
+  });
+}
+
+// The sink logit enters the denominator only: its gradient is minus its share
+// of the probability times dO . O, summed in one order.
+void SinkLogitPass(const BackwardCall& call, const TensorView& d_sink_logit,
+                   std::byte* scratch) {
+  const Problem& problem = *call.in.problem;
+  const Shape& shape = problem.shape;
+  const size_t step = BackwardScratchBytes(problem);
+  const HeadRange local = LocalHeads(problem.spec, shape.query_heads);
+  ParallelFor(
+      problem.threads, shape.query_heads, [&](int64_t h, int thread) HWY_ATTR {
+        float* row = reinterpret_cast<float*>(scratch + thread * step);
+        double sum = 0;
+        const double logit = call.in.sink_logit.Get(0, 0, 0, h);
+        const bool used =
+            h >= local.begin && h < local.end && logit != kMinusInfinity;
+        for (int64_t b = 0; used && b < shape.batch; ++b) {
+          for (int64_t t = 0; t < shape.query_len; ++t) {
+            LoadRows(call.d_out, b, t, 1, h, 1, row, shape.value_dim);
+            sum -= std::exp(logit - call.lse.Get(b, t, h, 0)) *
+                   RowDelta(call, b, t, h, row);
+          }
+        }
+        d_sink_logit.Set(0, 0, 0, h, sum);
+      });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rattn
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rattn {
+namespace {
+HWY_EXPORT(BackwardPasses);
+HWY_EXPORT(SinkLogitPass);
+}  // namespace
+
+size_t SoftmaxBackwardBytes(const Problem& problem) {
+  return BytesOf([&](Arena* arena) {
+    TakeSinkPartials(problem, arena);
+    arena->Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
+  });
+}
+
+void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
+                     const TensorView& out, const TensorView& d_out,
+                     const BranchGrads& grads, Workspace workspace) {
+  const Problem& problem = *inputs.problem;
+  Arena arena(workspace.data);
+  const SinkPartials partials = TakeSinkPartials(problem, &arena);
+  std::byte* scratch =
+      arena.Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
+  const BackwardCall call = {
+      inputs, MakeBackwardPlan(problem), buffers.lse, out, d_out, grads};
+  HWY_DYNAMIC_DISPATCH(BackwardPasses)(call, partials, scratch);
+  if (buffers.d_sink_logit && buffers.sink_logit) {
+    HWY_DYNAMIC_DISPATCH(SinkLogitPass)(call, buffers.d_sink_logit, scratch);
+  }
+}
+
+}  // namespace rattn
+#endif  // HWY_ONCE
