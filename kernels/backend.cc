@@ -5,11 +5,14 @@
 #include <vector>
 
 #include "kernels/nearest_name.h"
+#include "kernels/reference/reference_backend.h"
 
 namespace rattn {
 namespace {
 
 BackendLoader torch_loader = nullptr;
+
+const Backend* GetReference(std::string*) { return ReferenceBackend(); }
 
 const Backend* GetTorch(std::string* reason) {
   if (torch_loader != nullptr) return torch_loader(reason);
@@ -23,6 +26,8 @@ const Backend* GetCuda(std::string* reason) {
 }
 
 constexpr std::array kBackends = {
+    BackendEntry{"reference", "plain fp64 loops: the truth, slow",
+                 GetReference},
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
                  GetTorch, /*on_demand=*/true},
     BackendEntry{"cuda", "CUDA kernels", GetCuda},
