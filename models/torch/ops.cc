@@ -72,14 +72,13 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
     const int64_t rows = ctx->saved_data["rows"].toInt();
     const auto gather = [&](const at::Tensor& tokens) {
       at::Tensor d = at::zeros({rows, grad.size(1)}, grad.options());
-      WithType(grad.scalar_type(), [&](auto zero) {
-        AddRows<decltype(zero)>(tokens, grad, d);
-      });
+      WithType(grad.scalar_type(),
+               [&](auto zero) { AddRows<decltype(zero)>(tokens, grad, d); });
       return d;
     };
-    return {at::Tensor(), at::Tensor(), gather(saved[0]),
-            ctx->saved_data["shift"].toBool() ? gather(saved[1])
-                                              : at::Tensor()};
+    return {
+        at::Tensor(), at::Tensor(), gather(saved[0]),
+        ctx->saved_data["shift"].toBool() ? gather(saved[1]) : at::Tensor()};
   }
 };
 
@@ -261,8 +260,8 @@ struct GatedProductFunction : torch::autograd::Function<GatedProductFunction> {
                             int64_t gate) {
     ctx->save_for_backward({gate_up});
     ctx->saved_data["gate"] = gate;
-    at::Tensor out = at::empty({gate_up.size(0), gate_up.size(1) / 2},
-                               gate_up.options());
+    at::Tensor out =
+        at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
     WithGate(Gate(gate), out.scalar_type(), [&](auto g, auto zero) {
       GateRows<decltype(g), decltype(zero)>(gate_up, out);
     });
@@ -310,8 +309,8 @@ double LossRows(const at::Tensor& logits, const at::Tensor& targets,
         sum += e[c];
       }
       const int32_t t = target[r];
-      *losses.Of(block) += std::log(double{sum}) + double{top} -
-                           static_cast<double>(row[t]);
+      *losses.Of(block) +=
+          std::log(double{sum}) + double{top} - static_cast<double>(row[t]);
       const S scale = share / sum;
       for (int64_t c = 0; c < width; ++c) d[c] = static_cast<T>(e[c] * scale);
       d[t] = static_cast<T>(e[t] * scale - share);

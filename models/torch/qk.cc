@@ -14,12 +14,14 @@ template <typename S>
 struct Rotation {
   Rotation(const Positions& positions, int64_t first, int64_t length,
            int64_t dim)
-      : half(dim / 2), interleaved(positions.layout == RopeLayout::kInterleaved) {
+      : half(dim / 2),
+        interleaved(positions.layout == RopeLayout::kInterleaved) {
     cosine.resize(length * half);
     sine.resize(length * half);
     for (int64_t i = 0; i < half; ++i) {
-      const double frequency = std::pow(
-          positions.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+      const double frequency =
+          std::pow(positions.theta,
+                   -2.0 * static_cast<double>(i) / static_cast<double>(dim));
       for (int64_t t = 0; t < length; ++t) {
         const double angle = static_cast<double>(first + t) * frequency;
         cosine[t * half + i] = static_cast<S>(std::cos(angle));

@@ -1,0 +1,74 @@
+// The local-global transformer: embeddings, then per layer x += mixer(norm(x))
+// and x += ffn(norm(x)), final norm, output head. The residual stream, norms,
+// softmaxes and the loss are fp32 whatever the compute type.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/model_config.h"
+#include "models/runtime.h"
+#include "models/torch/weights.h"
+
+namespace rattn {
+
+// Where and how a model runs, from ExecutionOptions. Throws UserError for an
+// unknown backend or dtype.
+struct Execution {
+  explicit Execution(const ExecutionOptions& options);
+  std::string backend_name;
+  const Backend* backend = nullptr;  // nullptr = plain LibTorch operations
+  at::ScalarType dtype;              // of matrix products and mixers
+  int threads = 1;
+};
+
+// Token ids of B sequences of T tokens, and what precedes each token.
+struct TokenBlock {
+  at::Tensor tokens;    // int32 [B T]
+  at::Tensor previous;  // int32 [B T], -1 = none
+  int64_t rows = 0;     // B
+  int64_t length = 0;   // T
+};
+// From row-major [rows, length]; `before` precedes the first token of a row.
+// Throws UserError for a token outside the vocabulary.
+TokenBlock MakeTokens(std::span<const int32_t> tokens, int64_t rows,
+                      int64_t length, int64_t vocab_size, int32_t before = -1);
+
+class Transformer {
+ public:
+  // Throws UserError for what cannot be built (experts, unknown variants) or
+  // what the backend cannot run.
+  Transformer(const ModelConfig& config, const Execution& execution);
+
+  const ModelConfig& config() const { return config_; }
+  const Execution& execution() const { return execution_; }
+  void set_threads(int threads);
+
+  // Logits [places, V] at the places (int64 indices into [B T]; all of them if
+  // absent), in the compute type. Differentiable.
+  at::Tensor Logits(const ModelWeights& weights, const TokenBlock& tokens,
+                    const at::Tensor& places) const;
+
+  // One cache per layer, for one sequence.
+  std::vector<KvCache> MakeCaches() const;
+  // Feeds T tokens of one sequence (B = 1) through the caches; logits of the
+  // last one, [1, V]. Needs a backend.
+  at::Tensor Extend(const ModelWeights& weights, const TokenBlock& tokens,
+                    std::vector<KvCache>& caches) const;
+
+ private:
+  using MixLayer = std::function<at::Tensor(int64_t, const at::Tensor&)>;
+  at::Tensor Run(const ModelWeights& weights, const TokenBlock& tokens,
+                 const at::Tensor& places, const MixLayer& mix) const;
+
+  ModelConfig config_;
+  Execution execution_;
+  std::vector<MixerPlan> plans_;
+};
+
+}  // namespace rattn
