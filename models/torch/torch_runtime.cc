@@ -1,0 +1,81 @@
+// The library's one entry: models/runtime.cc looks it up by name.
+#include <torch/version.h>
+
+#include <memory>
+
+#include "models/error.h"
+#include "models/runtime.h"
+#include "models/torch/checkpoint.h"
+#include "models/torch/torch_model.h"
+#include "models/torch/trainer.h"
+#if __has_include("kernels/torch/torch_backend.h")
+#include "kernels/torch/torch_backend.h"
+#define RATTN_HAS_TORCH_BACKEND
+#endif
+
+namespace rattn {
+namespace {
+
+class TorchRuntime : public ModelRuntime {
+ public:
+  TrainResult Train(const ModelConfig& config, const TrainOptions& options,
+                    const ExecutionOptions& execution, const BatchSource& data,
+                    const std::string& checkpoint,
+                    const std::function<bool(const TrainProgress&)>& progress)
+      const override {
+    return Guarded([&] {
+      return TrainModel(config, options, execution, data, checkpoint, progress);
+    });
+  }
+
+  std::unique_ptr<LanguageModel> Create(
+      const ModelConfig& config, uint64_t seed,
+      const ExecutionOptions& execution) const override {
+    return Guarded([&] {
+      return std::make_unique<TorchModel>(
+          config, InitialParameters(LayoutOf(config), seed),
+          Execution(execution));
+    });
+  }
+
+  std::unique_ptr<LanguageModel> Load(
+      const std::string& checkpoint,
+      const ExecutionOptions& execution) const override {
+    return Guarded([&] {
+      const LoadedModel model = LoadModel(checkpoint);
+      return std::make_unique<TorchModel>(model.config, model.parameters,
+                                          Execution(execution));
+    });
+  }
+
+  const Backend* torch_backend() const override {
+#ifdef RATTN_HAS_TORCH_BACKEND
+    return TorchBackend();
+#else
+    return nullptr;
+#endif
+  }
+  std::string torch_version() const override { return TORCH_VERSION; }
+
+ private:
+  // LibTorch's errors carry a stack trace: callers get their first line.
+  template <typename F>
+  static auto Guarded(const F& f) {
+    try {
+      return f();
+    } catch (const c10::Error& error) {
+      const std::string text = error.what_without_backtrace();
+      throw RunError("LibTorch: " + text.substr(0, text.find('\n')));
+    } catch (const std::bad_alloc&) {
+      throw RunError("out of memory: use a smaller model, batch or length");
+    }
+  }
+};
+
+}  // namespace
+}  // namespace rattn
+
+extern "C" const rattn::ModelRuntime* rattn_model_runtime() {
+  static const rattn::TorchRuntime runtime;
+  return &runtime;
+}
