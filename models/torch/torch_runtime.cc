@@ -16,6 +16,19 @@
 namespace rattn {
 namespace {
 
+// LibTorch's errors carry a stack trace: callers get their first line.
+template <typename F>
+auto Guarded(const F& f) {
+  try {
+    return f();
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    throw RunError("LibTorch: " + text.substr(0, text.find('\n')));
+  } catch (const std::bad_alloc&) {
+    throw RunError("out of memory: use a smaller model, batch or length");
+  }
+}
+
 class TorchRuntime : public ModelRuntime {
  public:
   TrainResult Train(const ModelConfig& config, const TrainOptions& options,
@@ -56,20 +69,6 @@ class TorchRuntime : public ModelRuntime {
 #endif
   }
   std::string torch_version() const override { return TORCH_VERSION; }
-
- private:
-  // LibTorch's errors carry a stack trace: callers get their first line.
-  template <typename F>
-  static auto Guarded(const F& f) {
-    try {
-      return f();
-    } catch (const c10::Error& error) {
-      const std::string text = error.what_without_backtrace();
-      throw RunError("LibTorch: " + text.substr(0, text.find('\n')));
-    } catch (const std::bad_alloc&) {
-      throw RunError("out of memory: use a smaller model, batch or length");
-    }
-  }
 };
 
 }  // namespace
