@@ -49,10 +49,12 @@ void LocalBackward(const Problem& problem, const Buffers& buffers,
 // Running state of a memory, read and updated in place; absent views start
 // from zero and are not kept. Shapes as KvCache::state() and key_sum().
 struct MemoryState {
-  TensorView state;    // fp32 [B, Hs, F, Dv]
+  TensorView state;    // fp32 [B, Hs, F, Dv], rows contiguous
   TensorView key_sum;  // fp32 [B, Hkv, F, 1], Normalizer::kSum only
 };
 
+// MemoryBackward is counted in phase kTrain only: it keeps states along the
+// sequence, which the forward does not.
 size_t MemoryScratchBytes(const Problem& problem);
 
 // Reads q (q_memory), k (k_memory), v, initial_state. Writes the heads of
