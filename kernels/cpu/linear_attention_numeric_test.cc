@@ -99,6 +99,7 @@ TEST(MemoryOracle, GradientsAreTheDerivativesOfItsValues) {
     SetLength(&p, 7);
     if (normalized) p.spec.memory.normalizer = Normalizer::kSum;
     p.state_per_query_head = !normalized;
+    p.memory_scale = 0.5;
     MemoryCase c(p, {.initial = !normalized, .d_final = true});
     const OracleInput in = c.Input();
     const OracleResult r = RunOracle(p, in);

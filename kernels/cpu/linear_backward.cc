@@ -308,13 +308,13 @@ class BackwardPass : TokenPass {
              normalized() ? 1.f : scale_, w.d_read, plan_.state_ld);
     for (int64_t i = 0; normalized() && i < chunk.queries; ++i) {
       const int64_t query = chunk.query_begin + i;
-      const float inverse = 1.f / (Denominator(b, h)[query] +
-                                   static_cast<float>(kNormalizerEpsilon));
+      const float inverse =
+          1.f / (scale_ * Denominator(b, h)[query] + kEpsilon);
       float* d_read = w.d_read + i * plan_.state_ld;
       LoadRows(out_, b, query, 1, h, 1.f, w.row, plan_.value_dim);
       const float along = Dot(d_read, w.row, plan_.value_dim);
       ScaleRow(scale_ * inverse, d_read, plan_.value_dim, d_read, false);
-      d_read[plan_.value_dim] = -along * inverse;
+      d_read[plan_.value_dim] = -scale_ * along * inverse;
     }
   }
 

@@ -18,6 +18,8 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
+inline constexpr float kEpsilon = static_cast<float>(kNormalizerEpsilon);
+
 // phi of `count` rows of `view` from `first` -> out[count, F]; `row` is
 // scratch of D floats.
 inline void LoadFeatures(FeatureMap map, const TensorView& view, int64_t b,

@@ -142,15 +142,14 @@ class ForwardPass : TokenPass {
     StoreRows(w.read, ld, out_, b, chunk.query_begin, chunk.queries, h, false);
   }
 
-  // Division by the key sum's column, where there is one, and memory_scale.
+  // memory_scale, and division by the key sum's column, where there is one,
+  // scaled alike.
   void Normalize(int64_t rows, float* read) const {
     const bool sum = plan_.columns > plan_.value_dim;
     if (!sum && scale_ == 1.f) return;
     for (int64_t r = 0; r < rows; ++r) {
       float* row = read + r * plan_.state_ld;
-      const float by =
-          sum ? row[plan_.value_dim] + static_cast<float>(kNormalizerEpsilon)
-              : 1.f;
+      const float by = sum ? scale_ * row[plan_.value_dim] + kEpsilon : 1.f;
       ScaleRow(scale_ / by, row, plan_.value_dim, row, false);
     }
   }

@@ -166,13 +166,14 @@ inline OracleResult RunOracle(const Problem& p, const OracleInput& in) {
             for (int64_t c = 0; c < Dv; ++c)
               num[c] += weight[j] * in.v[key_at(j) * Dv + c];
           }
-          const double by = normalized ? den + kNormalizerEpsilon : 1;
+          const double by =
+              normalized ? p.memory_scale * den + kNormalizerEpsilon : 1;
           double d_den = 0;
           for (int64_t c = 0; c < Dv; ++c) {
             r.o[row * Dv + c] = p.memory_scale * num[c] / by;
             if (in.d_o.empty()) continue;
             R[c] = p.memory_scale * in.d_o[row * Dv + c] / by;
-            if (normalized) d_den -= R[c] * num[c] / by;
+            if (normalized) d_den -= p.memory_scale * R[c] * num[c] / by;
           }
           if (in.d_o.empty()) continue;
           for (int64_t j = 0; j < s.key_len; ++j) {

@@ -142,8 +142,9 @@ class StepPass {
     float* read = w.read + i * plan_.value_dim;
     float by = 1.f;
     if (normalized()) {
-      by = Dot(w.queries + i * plan_.features, w.key_sum, plan_.features) +
-           static_cast<float>(kNormalizerEpsilon);
+      by = scale_ *
+               Dot(w.queries + i * plan_.features, w.key_sum, plan_.features) +
+           kEpsilon;
     }
     ScaleRow(scale_ / by, read, plan_.value_dim, read, false);
     StoreRows(read, 0, out_, b, 0, 1, h, false);
