@@ -5,6 +5,7 @@
 
 #include "kernels/nearest_name.h"
 #include "models/error.h"
+#include "tasks/facts.h"
 #include "tasks/ruler.h"
 #include "tasks/task.h"
 #include "tasks/text.h"
@@ -39,6 +40,8 @@ std::span<const TaskEntry> TaskList() {
     std::vector<TaskEntry> list = {
         {"two_hop", "recall over one and two hops beside a local question",
          MakeTwoHop},
+        {"facts", "MMLU-style questions about a generated world of facts",
+         MakeFacts},
         {"text", "byte-level language modelling on a text file", MakeText},
         {"ruler", "all RULER-style tasks, learned together", MakeRuler},
     };
