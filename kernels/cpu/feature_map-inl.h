@@ -1,8 +1,6 @@
 // Feature maps of linear attention and their Jacobians, per instruction set
 // (to be included like tile_ops-inl.h). Rows of D inputs give rows of
 // FeatureDim(map, D) features, computed in fp32.
-#include <algorithm>
-
 #include "kernels/cpu/tile_ops-inl.h"
 #include "kernels/mixer_spec.h"
 
@@ -44,12 +42,51 @@ HWY_INLINE void MapRow(const float* a, const float* b, int64_t n, float* y,
   }
 }
 
-// out = softmax(sign * x), sign 1 or -1.
-inline void SignedSoftmax(const float* x, int64_t n, float sign, float* out) {
-  MapRow(x, n, out,
-         [sign](TileV v) { return hn::Mul(v, hn::Set(TileD(), sign)); });
-  const float sum = ExpRow(out, n, 1.f, RowMax(out, n), out);
-  ScaleRow(1.f / sum, out, n, out, false);
+// out[0, n) = softmax(x), out[n, 2n) = softmax(-x), in one go: on short rows
+// the reductions cost as much as the exponentials and overlap this way.
+inline void SoftmaxBothSigns(const float* x, int64_t n, float* out) {
+  const TileD d;
+  const int64_t lanes = hn::Lanes(d);
+  const size_t rest = n % lanes;
+  const int64_t full = n - rest;
+  const auto in_rest = hn::FirstN(d, rest);
+  const auto infinity = hn::Set(d, hwy::HighestValue<float>());
+  TileV high = hn::Neg(infinity), low = infinity;
+  for (int64_t i = 0; i < full; i += lanes) {
+    const TileV v = hn::LoadU(d, x + i);
+    high = hn::Max(high, v);
+    low = hn::Min(low, v);
+  }
+  const TileV last = rest > 0 ? LoadFirst(x + full, rest) : hn::Zero(d);
+  high = hn::Max(high, hn::IfThenElse(in_rest, last, hn::Neg(infinity)));
+  low = hn::Min(low, hn::IfThenElse(in_rest, last, infinity));
+  high = hn::MaxOfLanes(d, high);
+  low = hn::MinOfLanes(d, low);
+
+  TileV sum_up = hn::Zero(d), sum_down = hn::Zero(d);
+  for (int64_t i = 0; i < full; i += lanes) {
+    const TileV v = hn::LoadU(d, x + i);
+    const TileV up = Exp(hn::Sub(v, high)), down = Exp(hn::Sub(low, v));
+    sum_up = hn::Add(sum_up, up);
+    sum_down = hn::Add(sum_down, down);
+    hn::StoreU(up, d, out + i);
+    hn::StoreU(down, d, out + n + i);
+  }
+  if (rest > 0) {
+    const TileV up = Exp(hn::Sub(last, high)), down = Exp(hn::Sub(low, last));
+    sum_up = hn::Add(sum_up, hn::IfThenElseZero(in_rest, up));
+    sum_down = hn::Add(sum_down, hn::IfThenElseZero(in_rest, down));
+    StoreFirst(up, out + full, rest);
+    StoreFirst(down, out + n + full, rest);
+  }
+  const TileV one = hn::Set(d, 1.f);
+  const TileV by_up = hn::Div(one, hn::SumOfLanes(d, sum_up));
+  const TileV by_down = hn::Div(one, hn::SumOfLanes(d, sum_down));
+  const auto times = [](TileV by) {
+    return [by](TileV v) { return hn::Mul(v, by); };
+  };
+  MapRow(out, n, out, times(by_up));
+  MapRow(out + n, n, out + n, times(by_down));
 }
 
 // phi of one row of n = D inputs.
@@ -57,8 +94,7 @@ inline void FeatureRow(FeatureMap map, const float* x, int64_t n, float* out) {
   const auto zero = hn::Zero(TileD());
   switch (map) {
     case FeatureMap::kSoftmax:
-      SignedSoftmax(x, n, 1.f, out);
-      SignedSoftmax(x, n, -1.f, out + n);
+      SoftmaxBothSigns(x, n, out);
       return;
     case FeatureMap::kRelu:
       MapRow(x, n, out, [zero](TileV v) { return hn::Max(v, zero); });
@@ -71,24 +107,30 @@ inline void FeatureRow(FeatureMap map, const float* x, int64_t n, float* out) {
   }
 }
 
-// dx += sign * y * (dy - <y, dy>): softmax(sign * x) backwards.
-inline void SignedSoftmaxGrad(const float* y, const float* dy, int64_t n,
-                              float sign, float* dx) {
-  const auto mean = hn::Set(TileD(), Dot(y, dy, n));
-  const auto s = hn::Set(TileD(), sign);
+// dx = y (dy - <y, dy>) for the first half of the features, less the same for
+// the second half.
+inline void SoftmaxBothSignsGrad(const float* y, const float* dy, int64_t n,
+                                 float* dx) {
+  const auto up = hn::Set(TileD(), Dot(y, dy, n));
+  const auto down = hn::Set(TileD(), Dot(y + n, dy + n, n));
+  MapRow(y, dy, n, dx,
+         [up](TileV f, TileV g) { return hn::Mul(f, hn::Sub(g, up)); });
   const TileD d;
   const int64_t lanes = hn::Lanes(d);
+  const auto less = [down](TileV x, TileV f, TileV g) {
+    return hn::NegMulAdd(f, hn::Sub(g, down), x);
+  };
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const auto g =
-        hn::Mul(hn::LoadU(d, y + i), hn::Sub(hn::LoadU(d, dy + i), mean));
-    hn::StoreU(hn::MulAdd(s, g, hn::LoadU(d, dx + i)), d, dx + i);
+    hn::StoreU(less(hn::LoadU(d, dx + i), hn::LoadU(d, y + n + i),
+                    hn::LoadU(d, dy + n + i)),
+               d, dx + i);
   }
   if (i < n) {
     const size_t rest = n - i;
-    const auto g =
-        hn::Mul(LoadFirst(y + i, rest), hn::Sub(LoadFirst(dy + i, rest), mean));
-    StoreFirst(hn::MulAdd(s, g, LoadFirst(dx + i, rest)), dx + i, rest);
+    StoreFirst(less(LoadFirst(dx + i, rest), LoadFirst(y + n + i, rest),
+                    LoadFirst(dy + n + i, rest)),
+               dx + i, rest);
   }
 }
 
@@ -102,9 +144,7 @@ inline void FeatureRowGrad(FeatureMap map, const float* phi, const float* dphi,
   };
   switch (map) {
     case FeatureMap::kSoftmax:
-      std::fill(dx, dx + n, 0.f);
-      SignedSoftmaxGrad(phi, dphi, n, 1.f, dx);
-      SignedSoftmaxGrad(phi + n, dphi + n, n, -1.f, dx);
+      SoftmaxBothSignsGrad(phi, dphi, n, dx);
       return;
     case FeatureMap::kRelu:
       MapRow(phi, dphi, n, dx, active);

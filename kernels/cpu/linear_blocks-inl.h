@@ -36,9 +36,13 @@ inline void LoadFeatures(FeatureMap map, const TensorView& view, int64_t b,
 // r, which stands at place `place + r`.
 inline void MaskFuture(int64_t place, int64_t rows, int64_t columns,
                        float* scores, int64_t ld) {
+  const TileD d;
+  const int64_t lanes = hn::Lanes(d);
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t seen = std::min(place + r + 1, columns);
-    std::fill(scores + r * ld + seen, scores + r * ld + columns, 0.f);
+    for (int64_t c = place + r + 1; c < columns; c += lanes) {
+      StoreFirst(hn::Zero(d), scores + r * ld + c,
+                 std::min(lanes, columns - c));
+    }
   }
 }
 

@@ -123,6 +123,11 @@ void TestExpRange() {
   std::vector<float> ends(37, -inf);
   ends[3] = -1e30f;
   EXPECT_EQ(ExpRow(ends.data(), ends.size(), 1.f, 0.f, ends.data()), 0.f);
+  // A NaN must not be hidden, whatever its payload.
+  std::vector<float> nan(37, std::numeric_limits<float>::quiet_NaN());
+  std::memset(nan.data(), 0xFF, 4 * sizeof(float));
+  ExpRow(nan.data(), nan.size(), 1.f, 0.f, nan.data());
+  for (const float value : nan) EXPECT_TRUE(std::isnan(value));
 }
 
 template <typename T>
