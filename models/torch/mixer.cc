@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "models/error.h"
 #include "models/torch/aten_mixer.h"
 
@@ -173,23 +175,30 @@ Gradients RunBackward(const MixerPlan& plan, const MixerWeights& weights,
   return d;
 }
 
+// LibTorch takes absent tensors as arguments only in this form.
+using Optional = std::optional<at::Tensor>;
+
 struct MixFunction : torch::autograd::Function<MixFunction> {
   // The plan outlives the graph: the model owns it.
   static at::Tensor forward(AutogradContext* ctx, const MixerPlan* plan,
-                            const at::Tensor& qkv, const at::Tensor& norm_q,
-                            const at::Tensor& norm_k,
-                            const at::Tensor& memory_q_scale,
-                            const at::Tensor& memory_k_scale,
-                            const at::Tensor& norm_local,
-                            const at::Tensor& norm_memory) {
-    const MixerWeights weights{{norm_q, norm_k, memory_q_scale, memory_k_scale},
-                               norm_local,
-                               norm_memory};
-    const Forwarded f = RunForward(*plan, weights, qkv, Phase::kTrain);
+                            const at::Tensor& qkv, const Optional& norm_q,
+                            const Optional& norm_k,
+                            const Optional& memory_q_scale,
+                            const Optional& memory_k_scale,
+                            const Optional& norm_local,
+                            const Optional& norm_memory) {
+    const at::Tensor absent;
+    const MixerWeights w{
+        {norm_q.value_or(absent), norm_k.value_or(absent),
+         memory_q_scale.value_or(absent), memory_k_scale.value_or(absent)},
+        norm_local.value_or(absent),
+        norm_memory.value_or(absent)};
+    const Forwarded f = RunForward(*plan, w, qkv, Phase::kTrain);
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
-    ctx->save_for_backward({qkv, norm_q, norm_k, memory_q_scale, memory_k_scale,
-                            norm_local, norm_memory, f.qk.local, f.qk.memory,
-                            f.out.o, f.out.lse, f.out.o_local, f.out.o_memory});
+    ctx->save_for_backward({qkv, w.qk.norm_q, w.qk.norm_k, w.qk.memory_q_scale,
+                            w.qk.memory_k_scale, w.norm_local, w.norm_memory,
+                            f.qk.local, f.qk.memory, f.out.o, f.out.lse,
+                            f.out.o_local, f.out.o_memory});
     return f.out.o;
   }
 
@@ -256,10 +265,11 @@ at::Tensor Mix(const MixerPlan& plan, const MixerWeights& weights,
   if (!at::GradMode::is_enabled()) {
     return RunForward(plan, weights, qkv, Phase::kForward).out.o;
   }
-  return MixFunction::apply(&plan, qkv, weights.qk.norm_q, weights.qk.norm_k,
-                            weights.qk.memory_q_scale,
-                            weights.qk.memory_k_scale, weights.norm_local,
-                            weights.norm_memory);
+  const QkWeights& qk = weights.qk;
+  return MixFunction::apply(
+      &plan, qkv, Optional(qk.norm_q), Optional(qk.norm_k),
+      Optional(qk.memory_q_scale), Optional(qk.memory_k_scale),
+      Optional(weights.norm_local), Optional(weights.norm_memory));
 }
 
 KvCache MakeCache(const MixerPlan& plan, at::ScalarType dtype) {

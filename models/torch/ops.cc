@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
+#include "models/torch/row_math.h"
 #include "models/torch/rows.h"
 
 namespace rattn {
@@ -42,7 +45,8 @@ void AddRows(const at::Tensor& tokens, const at::Tensor& rows,
 struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& tokens,
                             const at::Tensor& previous, const at::Tensor& table,
-                            const at::Tensor& shift_table) {
+                            const std::optional<at::Tensor>& shift) {
+    const at::Tensor shift_table = shift.value_or(at::Tensor());
     ctx->save_for_backward({tokens, previous});
     ctx->saved_data["rows"] = table.size(0);
     ctx->saved_data["shift"] = shift_table.defined();
@@ -198,6 +202,37 @@ struct GeluTanh {
   }
 };
 
+template <typename T, typename S>
+void MultiplyGate(const S* __restrict x, const S* __restrict sigmoid,
+                  const T* __restrict up, int64_t width, T* __restrict out) {
+  for (int64_t c = 0; c < width; ++c) {
+    out[c] = static_cast<T>(x[c] * sigmoid[c] * static_cast<S>(up[c]));
+  }
+}
+
+// d: gradient of the gate, then of up.
+template <typename G, typename T, typename S>
+void MultiplyGateBackward(const S* __restrict x, const S* __restrict sigmoid,
+                          const T* __restrict up, const T* __restrict grad,
+                          int64_t width, T* __restrict d) {
+  for (int64_t c = 0; c < width; ++c) {
+    const S g = static_cast<S>(grad[c]), y = sigmoid[c];
+    const S slope = y + x[c] * y * (1 - y) * G::Slope(x[c]);
+    d[c] = static_cast<T>(g * static_cast<S>(up[c]) * slope);
+    d[width + c] = static_cast<T>(g * x[c] * y);
+  }
+}
+
+// gate -> x, sigmoid(s(x)) of a row, widened.
+template <typename G, typename T, typename S>
+void LoadGate(const T* gate, int64_t width, S* x, S* sigmoid) {
+  for (int64_t c = 0; c < width; ++c) {
+    x[c] = static_cast<S>(gate[c]);
+    sigmoid[c] = G::Inner(x[c]);
+  }
+  Sigmoids(sigmoid, width);
+}
+
 template <typename G, typename T>
 void GateRows(const at::Tensor& gate_up, at::Tensor& out) {
   using S = SumType<T>;
@@ -205,16 +240,12 @@ void GateRows(const at::Tensor& gate_up, at::Tensor& out) {
   const T* in = gate_up.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   ForRowBlocks(out.size(0), [=](int64_t, int64_t first, int64_t last) {
+    std::vector<S> x(width), sigmoid(width);
     for (int64_t r = first; r < last; ++r) {
       const T* gate = in + r * 2 * width;
-      const T* up = gate + width;
-      T* o = to + r * width;
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) {
-        const S x = static_cast<S>(gate[c]);
-        const S sigmoid = 1 / (1 + Exp(-G::Inner(x)));
-        o[c] = static_cast<T>(x * sigmoid * static_cast<S>(up[c]));
-      }
+      LoadGate<G>(gate, width, x.data(), sigmoid.data());
+      MultiplyGate(x.data(), sigmoid.data(), gate + width, width,
+                   to + r * width);
     }
   });
 }
@@ -228,20 +259,12 @@ void GateRowsBackward(const at::Tensor& grad, const at::Tensor& gate_up,
   const T* in = gate_up.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   ForRowBlocks(grad.size(0), [=](int64_t, int64_t first, int64_t last) {
+    std::vector<S> x(width), sigmoid(width);
     for (int64_t r = first; r < last; ++r) {
       const T* gate = in + r * 2 * width;
-      const T* up = gate + width;
-      const T* gr = g + r * width;
-      T* d_gate = to + r * 2 * width;
-      T* d_up = d_gate + width;
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) {
-        const S x = static_cast<S>(gate[c]), gc = static_cast<S>(gr[c]);
-        const S sigmoid = 1 / (1 + Exp(-G::Inner(x)));
-        const S slope = sigmoid + x * sigmoid * (1 - sigmoid) * G::Slope(x);
-        d_gate[c] = static_cast<T>(gc * static_cast<S>(up[c]) * slope);
-        d_up[c] = static_cast<T>(gc * x * sigmoid);
-      }
+      LoadGate<G>(gate, width, x.data(), sigmoid.data());
+      MultiplyGateBackward<G>(x.data(), sigmoid.data(), gate + width,
+                              g + r * width, width, to + r * 2 * width);
     }
   });
 }
@@ -302,12 +325,11 @@ double LossRows(const at::Tensor& logits, const at::Tensor& targets,
       for (int64_t c = 0; c < width; ++c) {
         top = std::max(top, static_cast<S>(row[c]));
       }
+      for (int64_t c = 0; c < width; ++c) e[c] = static_cast<S>(row[c]) - top;
+      Exps(e.data(), width);
       S sum = 0;
 #pragma omp simd reduction(+ : sum)
-      for (int64_t c = 0; c < width; ++c) {
-        e[c] = Exp(static_cast<S>(row[c]) - top);
-        sum += e[c];
-      }
+      for (int64_t c = 0; c < width; ++c) sum += e[c];
       const int32_t t = target[r];
       *losses.Of(block) +=
           std::log(double{sum}) + double{top} - static_cast<double>(row[t]);
@@ -346,7 +368,8 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
 
 at::Tensor Embed(const at::Tensor& tokens, const at::Tensor& previous,
                  const at::Tensor& table, const at::Tensor& shift_table) {
-  return EmbedFunction::apply(tokens, previous, table, shift_table);
+  return EmbedFunction::apply(tokens, previous, table,
+                              std::optional<at::Tensor>(shift_table));
 }
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,

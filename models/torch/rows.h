@@ -6,9 +6,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace rattn {
@@ -48,27 +47,6 @@ class BlockSums {
   int64_t width_;
   std::vector<T> sums_;
 };
-
-// exp of a float in a form that compilers vectorise: 2^n by the exponent bits,
-// the rest by a polynomial (Cephes expf); relative error below 2e-7 in
-// [-87, 88], clamped outside.
-inline float Exp(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: the sum's low bits are n
-  x = std::min(std::max(x, -87.0f), 88.0f);
-  const float shifted = x * 1.44269504088896341f + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const float y = (p * r) * r + r + 1.0f;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) << 23;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(y) + exponent);
-}
-inline double Exp(double x) { return std::exp(x); }
 
 // The type in which sums over elements of T are kept.
 template <typename T>

@@ -1,0 +1,66 @@
+#include "models/torch/row_math.h"
+
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "models/torch/row_math.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+// Highway's headers are compiled once per instruction set, in this order.
+#include <hwy/contrib/math/math-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace rattn::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <typename F>
+void Apply(float* x, int64_t n, const F& f) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(f(d, hn::LoadU(d, x + i)), d, x + i);
+  }
+  if (i == n) return;
+  const size_t rest = static_cast<size_t>(n - i);
+  hn::StoreN(f(d, hn::LoadN(d, x + i, rest)), d, x + i, rest);
+}
+
+struct ExpOp {
+  template <class D, class V>
+  HWY_ATTR V operator()(D d, V x) const {
+    return hn::Exp(d, x);
+  }
+};
+struct SigmoidOp {
+  template <class D, class V>
+  HWY_ATTR V operator()(D d, V x) const {
+    const V one = hn::Set(d, 1.0f);
+    return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+  }
+};
+
+void ExpRow(float* x, int64_t n) { Apply(x, n, ExpOp()); }
+void SigmoidRow(float* x, int64_t n) { Apply(x, n, SigmoidOp()); }
+
+}  // namespace rattn::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rattn {
+
+HWY_EXPORT(ExpRow);
+HWY_EXPORT(SigmoidRow);
+
+void Exps(float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(ExpRow)(x, n); }
+void Sigmoids(float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(SigmoidRow)(x, n); }
+
+void Exps(double* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = std::exp(x[i]);
+}
+void Sigmoids(double* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = 1 / (1 + std::exp(-x[i]));
+}
+
+}  // namespace rattn
+#endif
