@@ -1,5 +1,6 @@
 #include "models/torch/row_math.h"
 
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
@@ -15,15 +16,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <typename F>
 void Apply(float* x, int64_t n, const F& f) {
-  const hn::ScalableTag<float> d;
+  const hn::ScalableTag<float> d;  // at most HWY_MAX_BYTES
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     hn::StoreU(f(d, hn::LoadU(d, x + i)), d, x + i);
   }
   if (i == n) return;
-  const size_t rest = static_cast<size_t>(n - i);
-  hn::StoreN(f(d, hn::LoadN(d, x + i, rest)), d, x + i, rest);
+  HWY_ALIGN float rest[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy(x + i, x + n, rest);
+  hn::Store(f(d, hn::Load(d, rest)), d, rest);
+  std::copy(rest, rest + (n - i), x + i);
 }
 
 struct ExpOp {
