@@ -47,16 +47,16 @@ RopeScratch TakeRope(const Problem& problem, int64_t begin, int64_t count,
 void FillRope(const Problem& problem, const RopeScratch& scratch) {
   const RopeTable& table = scratch.table;
   if (!table) return;
-  const int64_t fine_rows = std::min(table.count, kBlock);
-  for (int64_t i = 0; i < table.half; ++i) {
-    scratch.frequency[i] =
-        std::pow(problem.positions.theta,
-                 -2.0 * static_cast<double>(i) / problem.shape.head_dim);
-    for (int64_t row = 0; row < fine_rows; ++row) {
-      const double angle = static_cast<double>(row) * scratch.frequency[i];
+  const double ratio =
+      std::pow(problem.positions.theta, -2.0 / problem.shape.head_dim);
+  double frequency = 1;
+  for (int64_t i = 0; i < table.half; ++i, frequency *= ratio) {
+    scratch.frequency[i] = frequency;
+    for (int64_t row = 0; row < std::min(table.count, kBlock); ++row) {
+      const double angle = static_cast<double>(row) * frequency;
       double* fine = scratch.fine + 2 * (row * table.half + i);
-      fine[0] = std::cos(angle);
-      fine[1] = std::sin(angle);
+      fine[0] = row == 0 ? 1 : std::cos(angle);
+      fine[1] = row == 0 ? 0 : std::sin(angle);
     }
   }
   const int64_t blocks = (table.count + kBlock - 1) / kBlock;

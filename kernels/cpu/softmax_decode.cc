@@ -204,18 +204,15 @@ inline void FinishGroup(const LocalInputs& in, const QueryBlock& block,
   const Partial total = partials.at(first);
   for (int64_t r = 0; r < block.rows; ++r) {
     const int64_t h = block.heads.begin + r;
-    float top_key = kMinusInfinity;
-    for (int64_t i = 0; i < count; ++i) {
-      top_key = HWY_MAX(top_key, partials.at(first + i).top[r]);
-    }
-    float top = top_key;
-    float sum = 0;
+    float top = kMinusInfinity;
     if (in.sink_logit) {
-      const float sink =
-          static_cast<float>(in.sink_logit.Get(0, 0, 0, h)) * kLog2E;
-      top = HWY_MAX(top, sink);
-      sum = std::exp2(sink - top);
+      top = static_cast<float>(in.sink_logit.Get(0, 0, 0, h)) * kLog2E;
     }
+    const float sink = top;
+    for (int64_t i = 0; i < count; ++i) {
+      top = HWY_MAX(top, partials.at(first + i).top[r]);
+    }
+    float sum = std::exp2(sink - top);
     float* row = total.out + r * value_dim;
     for (int64_t i = 0; i < count; ++i) {
       const Partial part = partials.at(first + i);
@@ -229,7 +226,7 @@ inline void FinishGroup(const LocalInputs& in, const QueryBlock& block,
       *out.lse.Row<float>(block.b, 0, h) = top * kLn2 + std::log(sum);
     }
     if (out.max_logits) {
-      *out.max_logits.Row<float>(block.b, 0, h) = top_key * kLn2;
+      *out.max_logits.Row<float>(block.b, 0, h) = top * kLn2;
     }
   }
 }

@@ -20,7 +20,6 @@ struct ForwardScratch {
   float* scores;      // S^T, then P^T [kKeyTile, rows]
   float* out;         // [rows, Dv]
   float* top;         // running maximum, sink logit included
-  float* top_key;     // the same without the sink logit
   float* sum;         // running sum of 2^(score - top)
   float* rescale;     // 2^(old top - new top)
   int32_t* positions;
@@ -36,7 +35,7 @@ ForwardScratch TakeForwardScratch(const Problem& problem, Arena* arena) {
   s.values = arena->Take<float>(kKeyTile * shape.value_dim);
   s.scores = arena->Take<float>(kKeyTile * rows);
   s.out = arena->Take<float>(rows * shape.value_dim);
-  for (float** vector : {&s.top, &s.top_key, &s.sum, &s.rescale}) {
+  for (float** vector : {&s.top, &s.sum, &s.rescale}) {
     *vector = arena->Take<float>(rows);
   }
   s.positions = arena->Take<int32_t>(rows);
@@ -79,9 +78,8 @@ bool SoftmaxTile(const TileMask& mask, int64_t keys, int64_t padded,
       }
       best[k & 1] = hn::Max(best[k & 1], x);
     }
-    const TileV tile_top = hn::Max(best[0], best[1]);
     const TileV old_top = hn::LoadU(d, s.top + c);
-    const TileV top = hn::Max(old_top, tile_top);
+    const TileV top = hn::Max(old_top, hn::Max(best[0], best[1]));
     // A row that has seen nothing yet has no maximum to subtract.
     const TileV shift = hn::IfThenElse(hn::Eq(top, nothing), hn::Zero(d), top);
     const TileV rescale = Exp2(hn::Sub(old_top, shift));
@@ -95,8 +93,6 @@ bool SoftmaxTile(const TileMask& mask, int64_t keys, int64_t padded,
         hn::MulAdd(hn::LoadU(d, s.sum + c), rescale, hn::Add(sum[0], sum[1])),
         d, s.sum + c);
     hn::StoreU(top, d, s.top + c);
-    hn::StoreU(hn::Max(hn::LoadU(d, s.top_key + c), tile_top), d,
-               s.top_key + c);
     hn::StoreU(rescale, d, s.rescale + c);
     moved = moved || !hn::AllTrue(d, hn::Eq(top, old_top));
   }
@@ -138,7 +134,6 @@ inline void StartRows(const LocalInputs& in, const QueryBlock& block,
                       const ForwardScratch& s) {
   FillRowPositions(block, s.positions);
   std::fill_n(s.top, block.padded, kMinusInfinity);
-  std::fill_n(s.top_key, block.padded, kMinusInfinity);
   std::fill_n(s.sum, block.padded, 0.0f);
   if (!in.sink_logit) return;
   for (int64_t r = 0; r < block.rows; ++r) {
@@ -166,7 +161,7 @@ inline void FinishRows(const QueryBlock& block, const LocalOutputs& out,
                     : kMinusInfinity + sum;
       }
       if (out.max_logits) {
-        *out.max_logits.Row<float>(block.b, t, h) = s.top_key[r] * kLn2;
+        *out.max_logits.Row<float>(block.b, t, h) = s.top[r] * kLn2;
       }
     }
   }

@@ -166,6 +166,13 @@ inline const float* KeyRows(const KeySource& source, int64_t b, int64_t h,
     return view.Row<const float>(b, first - source.begin, h);
   }
   *ld = dim;
+  const auto cached_run = [&](int64_t t) {
+    return std::min(source.begin - t, ContiguousRun(*source.cache, t));
+  };
+  if (first < source.begin && source.cache_dtype == Dtype::kF32 &&
+      cached_run(first) >= count) {
+    return static_cast<const float*>(source.CacheRow(b, h, first));
+  }
   const int64_t end = first + count;
   float* at = scratch;
   for (int64_t t = first; t < end;) {
@@ -173,7 +180,7 @@ inline const float* KeyRows(const KeySource& source, int64_t b, int64_t h,
     if (t >= source.begin) {
       LoadRows(view, b, t - source.begin, run, h, 1, at, dim);
     } else {
-      run = std::min({run, source.begin - t, ContiguousRun(*source.cache, t)});
+      run = std::min(run, cached_run(t));
       const TensorView rows = {const_cast<void*>(source.CacheRow(b, h, t)),
                                source.cache_dtype,
                                {1, run, 1, dim},

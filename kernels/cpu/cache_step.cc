@@ -1,0 +1,303 @@
+#include "kernels/cpu/cache_step.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/cpu/softmax_attention.h"
+
+namespace rattn {
+namespace {
+
+// [B, T, H, D] whose rows of one head are contiguous.
+TensorView TakeRows(int64_t batch, int64_t length, int64_t heads, int64_t dim,
+                    Arena* arena) {
+  return {arena->Take<float>(batch * length * heads * dim),
+          Dtype::kF32,
+          {batch, length, heads, dim},
+          {heads * length * dim, dim, length * dim, 1}};
+}
+
+bool ReadsDelayed(const MixerSpec& spec) {
+  return HasMemory(spec) && MemoryDelay(spec) > 0;
+}
+
+const TensorView& MemoryKeys(const Buffers& buffers) {
+  return buffers.k_memory ? buffers.k_memory : buffers.k;
+}
+
+// Copies of one token per sequence are not worth a team.
+int CopyThreads(const Problem& problem) {
+  return problem.shape.query_len == 1 ? 1 : problem.threads;
+}
+
+float Load(const void* row, Dtype dtype, int64_t i) {
+  return dtype == Dtype::kBF16 ? ToFloat(static_cast<const Bf16*>(row)[i])
+                               : static_cast<const float*>(row)[i];
+}
+
+// One row of a view, rounded to the cache's dtype.
+template <typename From>
+void StoreCacheRow(const From* from, int64_t stride, int64_t dim, Dtype dtype,
+                   void* to) {
+  for (int64_t i = 0; i < dim; ++i) {
+    const From x = from[i * stride];
+    if constexpr (sizeof(From) == sizeof(Bf16)) {
+      static_cast<Bf16*>(to)[i] = x;
+    } else if (dtype == Dtype::kBF16) {
+      static_cast<Bf16*>(to)[i] = ToBf16(x);
+    } else {
+      static_cast<float*>(to)[i] = x;
+    }
+  }
+}
+
+void StoreCacheRow(const TensorView& view, int64_t b, int64_t t, int64_t h,
+                   Dtype dtype, void* to) {
+  if (view.dtype == Dtype::kBF16) {
+    StoreCacheRow(view.Row<const Bf16>(b, t, h), view.stride[3], view.shape[3],
+                  dtype, to);
+  } else {
+    StoreCacheRow(view.Row<const float>(b, t, h), view.stride[3], view.shape[3],
+                  dtype, to);
+  }
+}
+
+// The new tokens, `keys` as the local branch reads them, into their slots. Of
+// the tokens that share a ring slot only the last is written.
+void WriteTokens(const Problem& problem, const Buffers& buffers,
+                 const TensorView& keys, const KvCache& cache) {
+  if (!cache.has_keys()) return;
+  const Shape& shape = problem.shape;
+  const int64_t begin = cache.length();
+  const int64_t end = begin + shape.query_len;
+  const int64_t oldest =
+      cache.ring_slots() > 0 ? end - cache.ring_slots() : begin;
+  ParallelFor(
+      problem.threads, shape.batch * shape.kv_heads, [&](int64_t task, int) {
+        const int64_t b = task / shape.kv_heads;
+        const int64_t h = task % shape.kv_heads;
+        for (int64_t p = begin; p < end; ++p) {
+          if (p < oldest && p >= cache.sinks()) continue;
+          const int64_t t = p - begin;
+          StoreCacheRow(keys, b, t, h, problem.dtype, cache.Key(b, h, p));
+          StoreCacheRow(buffers.v, b, t, h, problem.dtype,
+                        cache.Value(b, h, p));
+          if (cache.separate_memory_keys()) {
+            StoreCacheRow(MemoryKeys(buffers), b, t, h, problem.dtype,
+                          cache.MemoryKey(b, h, p));
+          }
+        }
+      });
+}
+
+// Tokens that still wait to be absorbed, widened, keys as the memory reads
+// them: `count` of them from position `first` into rows 0 .. count-1.
+void LoadWaiting(const Problem& problem, const KvCache& cache, int64_t first,
+                 int64_t count, const RopeScratch& rope, const TensorView& k,
+                 const TensorView& v) {
+  const Shape& shape = problem.shape;
+  const bool separate = cache.separate_memory_keys();
+  ParallelFor(problem.threads, shape.batch * shape.kv_heads,
+              [&](int64_t task, int) {
+                const int64_t b = task / shape.kv_heads;
+                const int64_t h = task % shape.kv_heads;
+                for (int64_t t = 0; t < count; ++t) {
+                  const void* key = separate ? cache.MemoryKey(b, h, first + t)
+                                             : cache.Key(b, h, first + t);
+                  const void* value = cache.Value(b, h, first + t);
+                  for (int64_t i = 0; i < shape.head_dim; ++i) {
+                    k.Row<float>(b, t, h)[i] = Load(key, problem.dtype, i);
+                  }
+                  for (int64_t i = 0; i < shape.value_dim; ++i) {
+                    v.Row<float>(b, t, h)[i] = Load(value, problem.dtype, i);
+                  }
+                }
+              });
+  if (separate || !HasLocal(problem.spec) || !rope.table) return;
+  FillRope(problem, rope);
+  TensorView rows = k;
+  rows.shape[1] = count;
+  RotateRows(problem, rows, rope.table, -1, rows);
+}
+
+// Workspace of one call. `waiting` counts the tokens in the cache that the
+// memory has yet to absorb and that this call looks at.
+struct StepScratch {
+  StepScratch(const Problem& problem, const Buffers& buffers, int64_t length,
+              int64_t waiting, Arena* arena) {
+    const Shape& shape = problem.shape;
+    if (HasLocal(problem.spec)) {
+      local = TakeLocal(problem, buffers, length, arena);
+    }
+    if (!ReadsDelayed(problem.spec)) return;
+    const int64_t rows = waiting + (shape.query_len > 1 ? shape.query_len : 0);
+    k = TakeRows(shape.batch, rows, shape.kv_heads, shape.head_dim, arena);
+    v = TakeRows(shape.batch, rows, shape.kv_heads, shape.value_dim, arena);
+    if (waiting > 0) {
+      const int64_t first =
+          length - std::min(length, MemoryDelay(problem.spec));
+      waiting_rope = TakeRope(problem, first, waiting, arena);
+    }
+  }
+
+  PreparedLocal local;
+  TensorView k, v;
+  RopeScratch waiting_rope;
+};
+
+// The memory's own problem: `waiting` tokens of the cache, then the new ones.
+Problem MemoryProblem(const Problem& problem, int64_t waiting) {
+  Problem memory = problem;
+  memory.phase = Phase::kForward;
+  memory.shape.key_len = waiting + problem.shape.query_len;
+  return memory;
+}
+
+int64_t MostWaiting(const Problem& problem) {
+  if (!ReadsDelayed(problem.spec)) return 0;
+  return problem.shape.query_len == 1 ? 1 : MemoryDelay(problem.spec);
+}
+
+class Step {
+ public:
+  Step(const Problem& problem, const Buffers& buffers, KvCache& cache,
+       Workspace workspace)
+      : problem_(problem),
+        buffers_(buffers),
+        cache_(cache),
+        length_(cache.length()),
+        delay_(MemoryDelay(problem.spec)),
+        waiting_(Waiting()),
+        arena_(workspace.data),
+        scratch_(problem, buffers, length_, waiting_, &arena_),
+        rest_(arena_.Rest(workspace)) {}
+
+  void Extend(TensorView local_out, TensorView memory_out) {
+    if (local_out) {
+      LocalInputs in = PrepareLocal();
+      SoftmaxForward(in, {local_out, buffers_.lse, buffers_.max_logits}, rest_);
+    }
+    if (memory_out) ExtendMemory(memory_out);
+    WriteTokens(problem_, buffers_, LocalKeys(), cache_);
+  }
+
+  // The evicted token is taken out before its slot is overwritten.
+  void Decode(TensorView local_out, TensorView memory_out) {
+    if (waiting_ > 0) {
+      LoadWaiting(problem_, cache_, length_ - delay_, 1, scratch_.waiting_rope,
+                  scratch_.k, scratch_.v);
+    }
+    LocalInputs in;
+    if (local_out) in = PrepareLocal();
+    WriteTokens(problem_, buffers_, LocalKeys(), cache_);
+    if (local_out) {
+      in.k.begin = in.v.begin = length_ + 1;
+      SoftmaxDecode(in, {local_out, buffers_.lse, buffers_.max_logits}, rest_);
+    }
+    if (!memory_out) return;
+    TensorView k = MemoryKeys(buffers_);
+    TensorView v = buffers_.v;
+    if (delay_ > 0) {
+      k = waiting_ > 0 ? scratch_.k : TensorView{};
+      v = waiting_ > 0 ? scratch_.v : TensorView{};
+    }
+    MemoryStep(MemoryProblem(problem_, 0), buffers_, k, v,
+               {cache_.state(), cache_.key_sum()}, memory_out, rest_);
+  }
+
+ private:
+  // Decode only looks at the token that its own slot takes the place of.
+  int64_t Waiting() const {
+    if (!ReadsDelayed(problem_.spec)) return 0;
+    if (problem_.shape.query_len == 1) return length_ >= delay_ ? 1 : 0;
+    return std::min(length_, delay_);
+  }
+
+  LocalInputs PrepareLocal() {
+    FillLocal(problem_, buffers_, scratch_.local);
+    LocalInputs in = scratch_.local.inputs;
+    in.k.cache = in.v.cache = &cache_;
+    in.k.cache_dtype = in.v.cache_dtype = problem_.dtype;
+    return in;
+  }
+
+  const TensorView& LocalKeys() const {
+    return HasLocal(problem_.spec) ? scratch_.local.inputs.k.view : buffers_.k;
+  }
+
+  void ExtendMemory(TensorView memory_out) {
+    Buffers memory = buffers_;
+    memory.k = MemoryKeys(buffers_);
+    memory.k_memory = {};
+    if (delay_ > 0) {
+      LoadWaiting(problem_, cache_, length_ - waiting_, waiting_,
+                  scratch_.waiting_rope, scratch_.k, scratch_.v);
+      AppendNew(memory.k, scratch_.k);
+      AppendNew(buffers_.v, scratch_.v);
+      memory.k = scratch_.k;
+      memory.v = scratch_.v;
+    }
+    memory.initial_state = memory.final_state = cache_.state();
+    MemoryForward(MemoryProblem(problem_, waiting_), memory, memory_out,
+                  cache_.key_sum(), rest_);
+  }
+
+  // Rows of `in` widened behind the waiting ones.
+  void AppendNew(const TensorView& in, const TensorView& out) const {
+    const Shape& shape = problem_.shape;
+    ParallelFor(problem_.threads, shape.batch * shape.kv_heads,
+                [&](int64_t task, int) {
+                  const int64_t b = task / shape.kv_heads;
+                  const int64_t h = task % shape.kv_heads;
+                  for (int64_t t = 0; t < shape.query_len; ++t) {
+                    float* row = out.Row<float>(b, waiting_ + t, h);
+                    for (int64_t i = 0; i < in.shape[3]; ++i) {
+                      row[i] = static_cast<float>(in.Get(b, t, h, i));
+                    }
+                  }
+                });
+  }
+
+  const Problem& problem_;
+  const Buffers& buffers_;
+  KvCache& cache_;
+  const int64_t length_;
+  const int64_t delay_;
+  const int64_t waiting_;
+  Arena arena_;
+  StepScratch scratch_;
+  Workspace rest_;
+};
+
+}  // namespace
+
+size_t CacheStepScratchBytes(const Problem& problem) {
+  const bool decode = problem.shape.query_len == 1;
+  const int64_t waiting = MostWaiting(problem);
+  size_t passes = 0;
+  if (HasLocal(problem.spec)) {
+    passes =
+        decode ? SoftmaxDecodeBytes(problem) : SoftmaxForwardBytes(problem);
+  }
+  for (int64_t w : {int64_t{0}, decode ? 0 : waiting}) {
+    if (!HasMemory(problem.spec)) break;
+    passes = std::max(passes, MemoryScratchBytes(MemoryProblem(problem, w)));
+  }
+  return passes + BytesOf([&](Arena* arena) {
+           StepScratch(problem, Buffers{}, 0, waiting, arena);
+         });
+}
+
+void CacheStep(const Problem& problem, const Buffers& buffers, KvCache& cache,
+               TensorView local_out, TensorView memory_out,
+               Workspace workspace) {
+  Step step(problem, buffers, cache, workspace);
+  if (problem.shape.query_len == 1) {
+    step.Decode(local_out, memory_out);
+  } else {
+    step.Extend(local_out, memory_out);
+  }
+  cache.Advance(problem.shape.query_len);
+}
+
+}  // namespace rattn
