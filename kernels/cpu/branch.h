@@ -33,7 +33,7 @@ size_t LocalScratchBytes(const Problem& problem);
 
 // Reads q, k, v, sink_logit. Writes the heads of LocalHeads(spec) of `out`
 // ([B, Tq, Hq, Dv], fp32 or dtype p, any strides) and of the optional
-// lse and max_logits (fp32 [B, Tq, Hq, 1]).
+// lse and max_logits (fp32 [B, Tq, Hq, 1]; -inf for the other heads).
 void LocalForward(const Problem& problem, const Buffers& buffers,
                   TensorView out, TensorView lse, TensorView max_logits,
                   Workspace workspace);

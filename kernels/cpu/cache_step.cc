@@ -72,22 +72,23 @@ void WriteTokens(const Problem& problem, const Buffers& buffers,
   const int64_t end = begin + shape.query_len;
   const int64_t oldest =
       cache.ring_slots() > 0 ? end - cache.ring_slots() : begin;
-  ParallelFor(
-      problem.threads, shape.batch * shape.kv_heads, [&](int64_t task, int) {
-        const int64_t b = task / shape.kv_heads;
-        const int64_t h = task % shape.kv_heads;
-        for (int64_t p = begin; p < end; ++p) {
-          if (p < oldest && p >= cache.sinks()) continue;
-          const int64_t t = p - begin;
-          StoreCacheRow(keys, b, t, h, problem.dtype, cache.Key(b, h, p));
-          StoreCacheRow(buffers.v, b, t, h, problem.dtype,
-                        cache.Value(b, h, p));
-          if (cache.separate_memory_keys()) {
-            StoreCacheRow(MemoryKeys(buffers), b, t, h, problem.dtype,
-                          cache.MemoryKey(b, h, p));
-          }
-        }
-      });
+  ParallelFor(CopyThreads(problem), shape.batch * shape.kv_heads,
+              [&](int64_t task, int) {
+                const int64_t b = task / shape.kv_heads;
+                const int64_t h = task % shape.kv_heads;
+                for (int64_t p = begin; p < end; ++p) {
+                  if (p < oldest && p >= cache.sinks()) continue;
+                  const int64_t t = p - begin;
+                  StoreCacheRow(keys, b, t, h, problem.dtype,
+                                cache.Key(b, h, p));
+                  StoreCacheRow(buffers.v, b, t, h, problem.dtype,
+                                cache.Value(b, h, p));
+                  if (cache.separate_memory_keys()) {
+                    StoreCacheRow(MemoryKeys(buffers), b, t, h, problem.dtype,
+                                  cache.MemoryKey(b, h, p));
+                  }
+                }
+              });
 }
 
 // Tokens that still wait to be absorbed, widened, keys as the memory reads
@@ -97,7 +98,7 @@ void LoadWaiting(const Problem& problem, const KvCache& cache, int64_t first,
                  const TensorView& v) {
   const Shape& shape = problem.shape;
   const bool separate = cache.separate_memory_keys();
-  ParallelFor(problem.threads, shape.batch * shape.kv_heads,
+  ParallelFor(CopyThreads(problem), shape.batch * shape.kv_heads,
               [&](int64_t task, int) {
                 const int64_t b = task / shape.kv_heads;
                 const int64_t h = task % shape.kv_heads;

@@ -11,6 +11,7 @@
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/window.h"
 
 namespace rattn {
 namespace {
@@ -110,6 +111,30 @@ struct OutputGradients {
   TensorView local, memory;
 };
 
+// The problem on as many threads as its work keeps busy: a team costs some
+// microseconds, and results do not depend on it. `context` counts the cached
+// tokens.
+Problem WithUsefulThreads(const Problem& problem, int64_t context) {
+  constexpr double kProductsPerThread = 5e5;
+  const Shape& s = problem.shape;
+  const double keys = static_cast<double>(
+      std::min(LocalWindow(problem.spec.local) + SinkCount(problem.spec.local),
+               context + s.key_len));
+  double products = 0;
+  if (HasLocal(problem.spec)) products += keys;
+  if (HasMemory(problem.spec)) {
+    products += static_cast<double>(FeatureDim(problem));
+  }
+  products *= static_cast<double>(s.head_dim + s.value_dim) *
+              static_cast<double>(s.batch) * static_cast<double>(s.query_len) *
+              static_cast<double>(s.query_heads);
+  Problem useful = problem;
+  useful.threads =
+      static_cast<int>(std::clamp(products / kProductsPerThread, 1.0,
+                                  static_cast<double>(problem.threads)));
+  return useful;
+}
+
 size_t ForwardBytes(const Problem& p) {
   size_t branch = 0;
   if (HasLocal(p.spec)) branch = std::max(branch, LocalScratchBytes(p));
@@ -165,8 +190,9 @@ class Cpu : public Backend {
     return 0;
   }
 
-  void Forward(const Problem& problem, const Buffers& buffers,
+  void Forward(const Problem& whole, const Buffers& buffers,
                Workspace workspace) const override {
+    const Problem problem = WithUsefulThreads(whole, 0);
     Arena arena(workspace.data);
     const BranchOutputs out(problem, buffers, &arena);
     const Workspace rest = arena.Rest(workspace);
@@ -180,8 +206,9 @@ class Cpu : public Backend {
     out.Finish(problem, buffers);
   }
 
-  void Backward(const Problem& problem, const Buffers& buffers,
+  void Backward(const Problem& whole, const Buffers& buffers,
                 Workspace workspace) const override {
+    const Problem problem = WithUsefulThreads(whole, 0);
     const MixerSpec& spec = problem.spec;
     Arena arena(workspace.data);
     const OutputGradients d_out(problem, buffers, &arena);
@@ -216,8 +243,9 @@ class Cpu : public Backend {
     }
   }
 
-  void Extend(const Problem& problem, const Buffers& buffers, KvCache& cache,
+  void Extend(const Problem& whole, const Buffers& buffers, KvCache& cache,
               Workspace workspace) const override {
+    const Problem problem = WithUsefulThreads(whole, cache.length());
     Arena arena(workspace.data);
     const BranchOutputs out(problem, buffers, &arena);
     CacheStep(problem, buffers, cache, out.local, out.memory,

@@ -1,3 +1,7 @@
+#include <array>
+#include <limits>
+
+#include "kernels/cpu/convert.h"
 #include "kernels/cpu/softmax_attention.h"
 #include "kernels/cpu/targets.h"
 
@@ -86,6 +90,14 @@ void FillLocal(const Problem& problem, const Buffers& buffers,
 void LocalForward(const Problem& problem, const Buffers& buffers,
                   TensorView out, TensorView lse, TensorView max_logits,
                   Workspace workspace) {
+  const int64_t heads = problem.shape.query_heads;
+  const HeadRange others = {LocalHeads(problem.spec, heads).end, heads};
+  for (const TensorView& rows : {lse, max_logits}) {
+    if (rows && others.size() > 0) {
+      FillHeads(rows, others, -std::numeric_limits<float>::infinity(),
+                problem.threads);
+    }
+  }
   Arena arena(workspace.data);
   const PreparedLocal prepared = TakeLocal(problem, buffers, 0, &arena);
   FillLocal(problem, buffers, prepared);
