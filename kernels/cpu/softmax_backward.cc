@@ -59,7 +59,7 @@ struct Accumulators {
 
 // Buffers of one thread.
 struct BackwardScratch {
-  float* query_rows;  // [rows, D], scaled to base-2 logits
+  float* query_rows;  // [rows, D], scaled to base-2 logits; O before that
   float* query;       // the same transposed
   float* d_out_rows;  // [rows, Dv]
   float* d_out;       // the same transposed
@@ -81,8 +81,8 @@ BackwardScratch TakeBackwardScratch(const Problem& problem, Arena* arena) {
   const int64_t dim = problem.shape.head_dim;
   const int64_t value_dim = problem.shape.value_dim;
   BackwardScratch s;
-  s.query_rows = arena->Take<float>(rows * dim);
-  s.query = arena->Take<float>(rows * dim);
+  s.query_rows = arena->Take<float>(rows * std::max(dim, value_dim));
+  s.query = arena->Take<float>(rows * std::max(dim, value_dim));
   s.d_out_rows = arena->Take<float>(rows * value_dim);
   s.d_out = arena->Take<float>(rows * value_dim);
   s.keys = arena->Take<float>(kKeyTile * dim);
@@ -132,9 +132,23 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-inline float RowDelta(const BackwardCall& call, int64_t b, int64_t t, int64_t h,
-                      const float* d_out) {
-  return Dot(call.out.Row<const float>(b, t, h), d_out, call.out.shape[3]);
+// delta = dO . O, added up in the order in which GemmNN adds up dP = dO . V:
+// where a row sees nearly one key only, both are nearly the same number, and
+// their roundings must cancel with them.
+inline void RowDeltas(const BackwardCall& call, const QueryBlock& block,
+                      const BackwardScratch& s) {
+  const TileD d;
+  const int64_t dim = call.out.shape[3];
+  PackRows(call.in, block, call.out, 1, Rotation::kNone, s.query_rows);
+  Transpose(block.padded, dim, s.query_rows, dim, s.query, block.padded);
+  for (int64_t c = 0; c < block.padded; c += hn::Lanes(d)) {
+    TileV sum = hn::Zero(d);
+    for (int64_t i = c; i < dim * block.padded; i += block.padded) {
+      sum =
+          hn::MulAdd(hn::LoadU(d, s.query + i), hn::LoadU(d, s.d_out + i), sum);
+    }
+    hn::StoreU(sum, d, s.delta + c);
+  }
 }
 
 inline void PackGradients(const BackwardCall& call, const QueryBlock& block,
@@ -142,15 +156,14 @@ inline void PackGradients(const BackwardCall& call, const QueryBlock& block,
   const int64_t dim = call.d_out.shape[3];
   PackRows(call.in, block, call.d_out, 1, Rotation::kNone, s.d_out_rows);
   Transpose(block.padded, dim, s.d_out_rows, dim, s.d_out, block.padded);
+  RowDeltas(call, block, s);
   FillRowPositions(block, s.positions);
   std::fill_n(s.lse, block.padded, -kMinusInfinity);
-  std::fill_n(s.delta, block.padded, 0.0f);
-  int64_t r = 0;
+  float* at = s.lse;
   for (int64_t t = block.begin; t < block.end; ++t) {
-    for (int64_t h = block.heads.begin; h < block.heads.end; ++h, ++r) {
+    for (int64_t h = block.heads.begin; h < block.heads.end; ++h, ++at) {
       const float lse = *call.lse.Row<const float>(block.b, t, h);
-      if (lse != kMinusInfinity) s.lse[r] = lse * kLog2E;
-      s.delta[r] = RowDelta(call, block.b, t, h, s.d_out_rows + r * dim);
+      if (lse != kMinusInfinity) *at = lse * kLog2E;
     }
   }
 }
@@ -406,8 +419,9 @@ void SinkLogitPass(const BackwardCall& call, const TensorView& d_sink_logit,
         for (int64_t b = 0; used && b < shape.batch; ++b) {
           for (int64_t t = 0; t < shape.query_len; ++t) {
             LoadRows(call.d_out, b, t, 1, h, 1, row, shape.value_dim);
-            sum -= std::exp(logit - call.lse.Get(b, t, h, 0)) *
-                   RowDelta(call, b, t, h, row);
+            sum -=
+                std::exp(logit - call.lse.Get(b, t, h, 0)) *
+                Dot(call.out.Row<const float>(b, t, h), row, shape.value_dim);
           }
         }
         d_sink_logit.Set(0, 0, 0, h, sum);
