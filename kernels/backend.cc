@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/nearest_name.h"
 #include "kernels/reference/reference_backend.h"
 
@@ -13,6 +15,13 @@ namespace {
 BackendLoader torch_loader = nullptr;
 
 const Backend* GetReference(std::string*) { return ReferenceBackend(); }
+
+const Backend* GetCpu(std::string* reason) {
+  const Support isa = IsaSupport();
+  if (isa.ok()) return CpuBackend();
+  *reason = isa.reason;
+  return nullptr;
+}
 
 const Backend* GetTorch(std::string* reason) {
   if (torch_loader != nullptr) return torch_loader(reason);
@@ -28,6 +37,7 @@ const Backend* GetCuda(std::string* reason) {
 constexpr std::array kBackends = {
     BackendEntry{"reference", "plain fp64 loops: the truth, slow",
                  GetReference},
+    BackendEntry{"cpu", "blockwise SIMD kernels, fp32 and bf16", GetCpu},
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
                  GetTorch, /*on_demand=*/true},
     BackendEntry{"cuda", "CUDA kernels", GetCuda},

@@ -14,15 +14,16 @@ namespace rattn {
 // value changes nothing.
 Support IsaSupport();
 
-// Names that this processor and build can run, the best first: of "avx512",
-// "avx2", "neon", "scalar".
+// Names that this processor and build can run and RATTN_ISA allows, the best
+// first: of "avx512", "avx2", "neon", "scalar".
 std::vector<std::string_view> AvailableIsas();
 
 // The instruction set whose code runs, as that code reports itself.
 std::string_view CpuIsa();
 
-// Switches the whole process to the named set, "" to the best one; false
-// leaves things as they were. For tests: not to be called beside kernels.
+// Switches the whole process to the named set, "" back to the best allowed
+// one; false leaves things as they were. For tests: not to be called beside
+// kernels.
 bool ForceIsa(std::string_view name);
 
 }  // namespace rattn
