@@ -77,6 +77,29 @@ std::string FormatSi(double value, const std::string& unit) {
   return number + " " + prefix + unit;
 }
 
+std::string EscapeHtml(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
+    }
+  }
+  return escaped;
+}
+
 TextTable::TextTable(std::vector<std::string> header, std::vector<size_t> left)
     : header_(std::move(header)), left_(std::move(left)) {}
 
@@ -142,6 +165,21 @@ std::string TextTable::Markdown() const {
   text += "\n";
   for (const auto& row : rows_) add(row);
   return text;
+}
+
+std::string TextTable::Html() const {
+  std::string text = "<div class=\"table\"><table>\n";
+  const auto add = [&](const std::vector<std::string>& row, const char* tag) {
+    text += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i) {
+      text += fmt::format("<{}{}>{}</{}>", tag, IsLeft(i) ? " class=\"l\"" : "",
+                          EscapeHtml(row[i]), tag);
+    }
+    text += "</tr>\n";
+  };
+  add(header_, "th");
+  for (const auto& row : rows_) add(row, "td");
+  return text + "</table></div>\n";
 }
 
 }  // namespace rattn

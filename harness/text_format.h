@@ -18,6 +18,9 @@ std::string FormatSi(double value, const std::string& unit);
 // Up to `digits` significant digits, no exponent between 1e-4 and 1e6.
 std::string FormatNumber(double value, int digits = 4);
 
+// & < > " as entities.
+std::string EscapeHtml(const std::string& text);
+
 // Rows of cells under a header. Columns listed in `left` are left-aligned,
 // others right-aligned.
 class TextTable {
@@ -31,6 +34,8 @@ class TextTable {
   std::string Plain() const;
   // A pipe table; | in cells is escaped.
   std::string Markdown() const;
+  // A <table>; cells are escaped.
+  std::string Html() const;
 
  private:
   bool IsLeft(size_t column) const;

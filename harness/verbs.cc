@@ -18,6 +18,8 @@ std::span<const Verb> Verbs() {
       Verb{"roofline", "predicted time of a decoding step",
            "rattn roofline rattention-3b --window 512,1024 --batch 1,64,256",
            AddRoofline},
+      Verb{"report", "plots, tables and findings of a run",
+           "rattn report runs/quick", AddReport},
   };
   return kVerbs;
 }
