@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <functional>
 
+#include "kernels/backend.h"
 #include "kernels/random.h"
 #include "models/error.h"
 #include "models/safetensors.h"
@@ -54,21 +56,40 @@ std::string ErrorOf(const ApplyOptions& options, const ApplyTensors& inputs) {
   return "";
 }
 
-TEST(Apply, AllPhasesAgree) {
+// The reference in fp64, and every backend that is there in fp32.
+std::vector<ApplyOptions> OnEveryBackend(ApplyOptions options) {
+  std::vector<ApplyOptions> all = {options};
+  options.dtype = "fp32";
+  for (const BackendEntry& entry : BackendList()) {
+    std::string reason;
+    options.backend = entry.name;
+    if (entry.get(&reason) != nullptr) all.push_back(options);
+  }
+  return all;
+}
+
+TEST(Apply, AllPhasesAndBackendsAgree) {
   for (const Variant& variant : Catalog()) {
     const ApplyResult whole = ApplyMixer(Options(variant, "forward"), Inputs());
-    for (const char* phase : {"train", "decode", "extend"}) {
-      ApplyOptions options = Options(variant, phase);
-      options.piece = 4;
+    std::vector<ApplyOptions> runs;
+    for (const char* phase : {"forward", "train", "decode", "extend"}) {
+      for (ApplyOptions& options : OnEveryBackend(Options(variant, phase))) {
+        options.piece = 4;
+        runs.push_back(options);
+      }
+    }
+    for (const ApplyOptions& options : runs) {
       const ApplyResult other = ApplyMixer(options, Inputs());
+      const double tolerance = options.dtype == "fp64" ? 1e-12 : 2e-5;
       for (const char* name : {"o", "final_state"}) {
         const auto a = whole.outputs.find(name), b = other.outputs.find(name);
         ASSERT_EQ(a == whole.outputs.end(), b == other.outputs.end());
         if (a == whole.outputs.end()) continue;
         EXPECT_EQ(a->second.shape, b->second.shape);
         for (size_t i = 0; i < a->second.values.size(); ++i) {
-          ASSERT_NEAR(a->second.values[i], b->second.values[i], 1e-12)
-              << variant.name << " " << phase << " " << name;
+          ASSERT_NEAR(a->second.values[i], b->second.values[i], tolerance)
+              << variant.name << " " << options.phase << " on "
+              << options.backend << ": " << name;
         }
       }
     }
@@ -87,12 +108,24 @@ TEST(Apply, TrainingGivesAGradientForEveryInput) {
     }
     inputs["norm_local"] = Random({4, 16}, 8);
     inputs["norm_memory"] = Random({4, 16}, 9);
-    const ApplyResult result = ApplyMixer(Options(variant, "train"), inputs);
-    EXPECT_TRUE(result.notes.empty());
-    for (const auto& [name, tensor] : inputs) {
-      if (name == "do") continue;
-      ASSERT_TRUE(result.outputs.contains("d" + name)) << name;
-      EXPECT_EQ(result.outputs.at("d" + name).shape, tensor.shape) << name;
+    const ApplyTensors exact =
+        ApplyMixer(Options(variant, "train"), inputs).outputs;
+    for (const ApplyOptions& options :
+         OnEveryBackend(Options(variant, "train"))) {
+      const ApplyResult result = ApplyMixer(options, inputs);
+      EXPECT_TRUE(result.notes.empty());
+      for (const auto& [name, tensor] : inputs) {
+        if (name == "do") continue;
+        ASSERT_TRUE(result.outputs.contains("d" + name)) << name;
+        const ApplyTensor& gradient = result.outputs.at("d" + name);
+        EXPECT_EQ(gradient.shape, tensor.shape) << name;
+        for (size_t i = 0; i < gradient.values.size(); ++i) {
+          const double expected = exact.at("d" + name).values[i];
+          ASSERT_NEAR(gradient.values[i], expected,
+                      1e-4 * (1 + std::abs(expected)))
+              << variant.name << " on " << options.backend << ": d" << name;
+        }
+      }
     }
   }
 }
