@@ -262,6 +262,7 @@ EvalResult FactsTask::Evaluate(const LanguageModel& model,
 
 std::string FactsTask::Show(uint64_t seed, int64_t index,
                             int64_t length) const {
+  CheckIndex(kName, index);
   const int64_t shots = ShotsOf(length);
   const bool held_out = index % 2 == 1;
   const Question question = EvalQuestion(

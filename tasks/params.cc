@@ -41,6 +41,10 @@ void CheckLength(std::string_view origin, int64_t length, int64_t least) {
   }
 }
 
+void CheckIndex(std::string_view origin, int64_t index) {
+  CheckRange(origin, "index", index, 0, int64_t{1} << 40);
+}
+
 void CheckOneOf(std::string_view origin, std::string_view key,
                 const std::string& value,
                 const std::vector<std::string>& known) {

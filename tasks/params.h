@@ -20,6 +20,8 @@ void CheckRange(std::string_view origin, std::string_view key, int64_t value,
                 int64_t least, int64_t most);
 // Throws UserError that names the least possible length.
 void CheckLength(std::string_view origin, int64_t length, int64_t least);
+// Of a sample: not negative.
+void CheckIndex(std::string_view origin, int64_t index);
 // Throws UserError that names the nearest of `known`.
 void CheckOneOf(std::string_view origin, std::string_view key,
                 const std::string& value,

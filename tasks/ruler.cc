@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "models/error.h"
 #include "tasks/params.h"
@@ -23,29 +25,76 @@ Tokens PromptOf(const RulerText& text) {
 using Predict = std::vector<Tokens> (*)(const LanguageModel&,
                                         const std::vector<RulerText>&);
 
-// One forward per answer token, after the right answer so far or after the
-// model's own.
-template <bool kTeacher>
-std::vector<Tokens> PredictByForwards(const LanguageModel& model,
-                                      const std::vector<RulerText>& texts) {
-  std::vector<Sample> rows;
-  for (const RulerText& text : texts) rows.push_back({PromptOf(text), {}});
-  std::vector<Tokens> predicted(texts.size());
-  const size_t answer = texts[0].questions[0].answer.size();
-  for (size_t i = 0; i < answer; ++i) {
-    std::vector<TokenAt> places;
-    for (size_t row = 0; row < rows.size(); ++row) {
-      places.push_back({static_cast<int64_t>(row),
-                        static_cast<int64_t>(rows[row].tokens.size()) - 1});
+// The likeliest token at every answer place of the texts `rows`, each after its
+// prompt and the draft of its answer up to there: one forward.
+std::vector<Tokens> FollowDrafts(const LanguageModel& model,
+                                 const std::vector<RulerText>& texts,
+                                 const std::vector<Tokens>& drafts,
+                                 const std::vector<size_t>& rows) {
+  std::vector<Sample> samples;
+  std::vector<TokenAt> places;
+  for (const size_t row : rows) {
+    Sample sample{PromptOf(texts[row]), {}};
+    for (size_t i = 0; i < drafts[row].size(); ++i) {
+      places.push_back({static_cast<int64_t>(samples.size()),
+                        static_cast<int64_t>(sample.tokens.size()) - 1});
+      sample.tokens.push_back(drafts[row][i]);
     }
-    const auto next = LikeliestTokens(model, ToBatch(rows), places);
-    for (size_t row = 0; row < rows.size(); ++row) {
-      predicted[row].push_back(next[row]);
-      rows[row].tokens.push_back(kTeacher ? texts[row].questions[0].answer[i]
-                                          : next[row]);
-    }
+    samples.push_back(std::move(sample));
   }
-  return predicted;
+  const auto tokens = LikeliestTokens(model, ToBatch(samples), places);
+  std::vector<Tokens> followed;
+  auto next = tokens.begin();
+  for (const size_t row : rows) {
+    const auto end = next + static_cast<int64_t>(drafts[row].size());
+    followed.emplace_back(next, end);
+    next = end;
+  }
+  return followed;
+}
+
+std::vector<Tokens> RightAnswers(const std::vector<RulerText>& texts) {
+  std::vector<Tokens> answers;
+  for (const RulerText& text : texts) {
+    answers.push_back(text.questions[0].answer);
+  }
+  return answers;
+}
+
+std::vector<size_t> AllRows(const std::vector<RulerText>& texts) {
+  std::vector<size_t> rows(texts.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+std::vector<Tokens> PredictAfterTeacher(const LanguageModel& model,
+                                        const std::vector<RulerText>& texts) {
+  return FollowDrafts(model, texts, RightAnswers(texts), AllRows(texts));
+}
+
+// Greedy decoding with the right answer as the first draft: up to the first
+// place where the model disagrees the draft is what it would have said, and
+// there its own token is known. From then on its last answer is the draft. A
+// draft that the model follows is its greedy answer; each round settles one
+// more token at least.
+std::vector<Tokens> PredictGreedily(const LanguageModel& model,
+                                    const std::vector<RulerText>& texts) {
+  std::vector<Tokens> drafts = RightAnswers(texts);
+  std::vector<size_t> open = AllRows(texts);
+  for (size_t settled = 0; settled < drafts[0].size() && !open.empty();
+       ++settled) {
+    const auto followed = FollowDrafts(model, texts, drafts, open);
+    std::vector<size_t> still_open;
+    for (size_t i = 0; i < open.size(); ++i) {
+      // The last token is no input of another.
+      const bool same = std::equal(followed[i].begin(), followed[i].end() - 1,
+                                   drafts[open[i]].begin());
+      drafts[open[i]] = followed[i];
+      if (!same) still_open.push_back(open[i]);
+    }
+    open = std::move(still_open);
+  }
+  return drafts;
 }
 
 std::vector<Tokens> PredictByGeneration(const LanguageModel& model,
@@ -63,9 +112,9 @@ struct Scoring {
   const char* name;
   Predict predict;
 };
-constexpr Scoring kScorings[] = {{"greedy", PredictByForwards<false>},
+constexpr Scoring kScorings[] = {{"greedy", PredictGreedily},
                                  {"generate", PredictByGeneration},
-                                 {"teacher", PredictByForwards<true>}};
+                                 {"teacher", PredictAfterTeacher}};
 
 Predict FindScoring(const std::string& origin, const std::string& name) {
   std::vector<std::string> names;
@@ -256,6 +305,7 @@ EvalResult RulerTask::Evaluate(const LanguageModel& model,
 
 std::string RulerTask::Show(uint64_t seed, int64_t index,
                             int64_t length) const {
+  CheckIndex(name_, index);
   length = LengthOf(length);
   std::string shown;
   for (const RulerMember& member : members_) {

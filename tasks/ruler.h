@@ -9,8 +9,8 @@
 // string_match_part). Evaluation draws options.samples texts for every task.
 //
 // How predictions come about ("scoring"):
-//   greedy    free-running, the likeliest token appended again and again, in
-//             batches of whole forwards: what generation gives, and fast
+//   greedy    free-running, in batches: exactly what generation gives, but an
+//             answer that the model gets right costs one forward
 //   generate  through LanguageModel::Generate, its caches, one text at a time
 //   teacher   every answer token predicted after the right ones: cheapest, but
 //             forgives an early mistake, so it is no RULER score

@@ -268,6 +268,26 @@ TEST(Ruler, TeacherForgivesWhatGreedyDoesNot) {
   }
 }
 
+// Whatever a model says, right or wrong, after right or wrong tokens.
+TEST(Ruler, GreedyIsWhatGenerationGives) {
+  const auto greedy = Make("ruler");
+  const auto generate = Make("ruler", "{\"scoring\": \"generate\"}");
+  const RulerSolver solver({});
+  const auto model = FakeModel::Certain(
+      greedy->vocab_size(), [&](FakeModel::Prefix prefix) -> int32_t {
+        uint64_t mixed = 0;
+        for (const int32_t token : prefix) mixed = Philox(mixed, 1).Bits(token);
+        return mixed % 3 > 0
+                   ? solver.Next(prefix)
+                   : RulerVocab::kSpecials + static_cast<int32_t>(mixed % 50);
+      });
+  const auto a = greedy->Evaluate(model, Options(0, 25));
+  const auto b = generate->Evaluate(model, Options(0, 25));
+  EXPECT_EQ(a.sample_jsonl, b.sample_jsonl);
+  EXPECT_GT(a.scores[0].value, 20);
+  EXPECT_LT(a.scores[0].value, 90);
+}
+
 TEST(Ruler, MixtureScoresEveryTask) {
   const auto task = Make("ruler");
   const EvalResult result = task->Evaluate(Oracle(*task), Options(128, 5));

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "models/error.h"
+#include "models/model_config.h"
 #include "tasks/task.h"
 
 namespace rattn {
@@ -27,6 +28,25 @@ TEST(TaskList, EveryTaskIsMadeByItsName) {
     }
   }
   EXPECT_EQ(names.size(), 16u);
+}
+
+TEST(TaskList, TinyModelsKnowTheirTasksTokens) {
+  const auto vocab = [](const char* model) {
+    return LoadModelConfig(model).vocab_size;
+  };
+  EXPECT_EQ(vocab("tiny-recall"), MakeTask("two_hop", "")->vocab_size());
+  EXPECT_EQ(vocab("tiny-ruler"), MakeTask("ruler", "")->vocab_size());
+  EXPECT_EQ(vocab("tiny-facts"), MakeTask("facts", "")->vocab_size());
+  EXPECT_EQ(vocab("tiny-text"), 256);
+}
+
+// Indices come from the command line.
+TEST(TaskList, NegativeIndexIsRefused) {
+  for (const TaskEntry& entry : TaskList()) {
+    if (entry.name == "text") continue;
+    const auto task = MakeTask(std::string(entry.name), "");
+    EXPECT_THROW(task->Show(0, -3, 0), UserError) << entry.name;
+  }
 }
 
 TEST(TaskList, UnknownNameGetsTheNearest) {

@@ -270,6 +270,7 @@ EvalResult TextTask::Evaluate(const LanguageModel& model,
 }
 
 std::string TextTask::Show(uint64_t seed, int64_t index, int64_t length) const {
+  CheckIndex(kName, index);
   const int64_t available = CountRows(&length);
   PhiloxSequence random = TaskStream(seed, Purpose::kEval, index);
   std::string text;

@@ -241,6 +241,7 @@ EvalResult TwoHopTask::Evaluate(const LanguageModel& model,
 
 std::string TwoHopTask::Show(uint64_t seed, int64_t index,
                              int64_t length) const {
+  CheckIndex(kName, index);
   const Sample sample = MakeSample(params_, LayoutOf(length),
                                    TaskStream(seed, Purpose::kEval, index));
   const TwoHopVocab vocab(params_);
