@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "harness/backends.h"
+#include "harness/command_line.h"
 #include "harness/verbs.h"
 #include "kernels/nearest_name.h"
 #include "models/error.h"
@@ -116,6 +118,8 @@ int RunAction(const CLI::App& app, const std::vector<Action>& actions) {
 }  // namespace
 
 int RunCli(int argc, char** argv) {
+  KeepCommandLine(argc, argv);
+  ConnectTorchBackend();
   CLI::App app("", "rattn");
   std::vector<Action> actions;
   BuildApp(&app, &actions);

@@ -61,6 +61,12 @@ std::string FormatNumber(double value, int digits) {
       fmt::format("{:.{}f}", value, std::max(digits - 1 - magnitude, 0)));
 }
 
+std::string FormatSeconds(double seconds) {
+  if (seconds >= 7200) return FormatNumber(seconds / 3600, 2) + " h";
+  if (seconds >= 120) return FormatNumber(seconds / 60, 2) + " min";
+  return FormatSi(seconds, "s");
+}
+
 std::string FormatBytes(double bytes) {
   static const std::vector<std::string> kPrefixes = {"B",   "KiB", "MiB",
                                                      "GiB", "TiB", "PiB"};

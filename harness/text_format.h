@@ -15,6 +15,8 @@ std::string FormatBytes(double bytes);
 // 1234567 -> "1.23 M", with decimal prefixes, three significant digits; `unit`
 // follows ("1.23 Mtokens/s").
 std::string FormatSi(double value, const std::string& unit);
+// "831 ns", "1.25 ms", "3.4 s", "12 min", "2.5 h".
+std::string FormatSeconds(double seconds);
 // Up to `digits` significant digits, no exponent between 1e-4 and 1e6.
 std::string FormatNumber(double value, int digits = 4);
 

@@ -9,6 +9,7 @@ void AddDoctor(CLI::App& app, Action* action);
 void AddList(CLI::App& app, Action* action);
 void AddPlan(CLI::App& app, Action* action);
 void AddSweep(CLI::App& app, Action* action);
+void AddApply(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);
 void AddMask(CLI::App& app, Action* action);
 void AddMemory(CLI::App& app, Action* action);

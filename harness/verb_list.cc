@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 
-#include "harness/table.h"
+#include "harness/text_format.h"
 #include "harness/verb_functions.h"
 #include "kernels/backend.h"
 #include "kernels/catalog.h"
 #include "models/config_files.h"
 #include "models/json_fields.h"
+#include "tasks/task.h"
 
 namespace rattn {
 namespace {
@@ -46,6 +48,14 @@ Json BackendRows() {
   return rows;
 }
 
+Json TaskRows() {
+  Json rows = Json::array();
+  for (const TaskEntry& task : TaskList()) {
+    rows.push_back({{"name", task.name}, {"summary", task.summary}});
+  }
+  return rows;
+}
+
 // Name and what the file says about itself.
 Json ConfigRows(const std::string& kind, const char* about) {
   Json rows = Json::array();
@@ -63,6 +73,7 @@ struct Section {
 constexpr std::array kSections = {
     Section{"variants", VariantRows},
     Section{"backends", BackendRows},
+    Section{"tasks", TaskRows},
     Section{"configs", [] { return ConfigRows("", "description"); }},
     Section{"models", [] { return ConfigRows("models", "source"); }},
     Section{"hardware", [] { return ConfigRows("hardware", "source"); }},
@@ -80,7 +91,9 @@ void PrintSection(const Section& section) {
   if (rows.empty()) return;
   std::vector<std::string> header;
   for (const auto& [key, value] : rows[0].items()) header.push_back(key);
-  Table table(header);
+  std::vector<size_t> left(header.size());
+  std::iota(left.begin(), left.end(), size_t{0});
+  TextTable table(header, left);
   for (const Json& row : rows) {
     std::vector<std::string> cells;
     for (const auto& [key, value] : row.items()) {
@@ -88,7 +101,7 @@ void PrintSection(const Section& section) {
     }
     table.Add(cells);
   }
-  table.Print();
+  fmt::print("{}", table.Plain());
 }
 
 struct ListOptions {

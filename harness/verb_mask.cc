@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "harness/mixer_fields.h"
-#include "harness/table.h"
+#include "harness/text_format.h"
 #include "harness/verb_functions.h"
 #include "kernels/catalog.h"
 #include "kernels/window.h"
@@ -123,7 +123,7 @@ void PrintText(const MixerSpec& spec, const MaskOptions& options,
   if (picture) {
     header.push_back("(# window, s sink, m memory, * window and memory)");
   }
-  Table table(header);
+  TextTable table(header, {4});
   for (const int64_t query : ShownQueries(spec, options.length)) {
     const Row row = RowOf(spec, query);
     std::vector<std::string> cells = {
@@ -132,7 +132,7 @@ void PrintText(const MixerSpec& spec, const MaskOptions& options,
     if (picture) cells.push_back(Picture(spec, query, options.length));
     table.Add(cells);
   }
-  table.Print();
+  fmt::print("{}", table.Plain());
 }
 
 void PrintJson(const MixerSpec& spec, const MaskOptions& options,

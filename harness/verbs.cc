@@ -8,8 +8,20 @@ namespace rattn {
 
 std::span<const Verb> Verbs() {
   static constexpr std::array kVerbs = {
+      Verb{"doctor", "this machine: instruction sets, peaks, backends, data",
+           "rattn doctor --peaks --write configs/hardware/here.json",
+           AddDoctor},
       Verb{"list", "variants, backends, tasks, configs, models, hardware",
            "rattn list variants", AddList},
+      Verb{"plan", "the cells of a sweep; nothing is run",
+           "rattn plan quick --filter variant=swa,rattention --filter seed=0",
+           AddPlan},
+      Verb{"sweep", "runs a plan in child processes, resumes, reports",
+           "rattn sweep quick --jobs 2", AddSweep},
+      Verb{"bench", "checks and times kernels",
+           "rattn bench --variant full,swa,rattention --window 512 --context "
+           "8192 --phase forward",
+           AddBench},
       Verb{"mask", "what a query sees, in every window convention",
            "rattn mask --variant rattention --window 4 --length 12", AddMask},
       Verb{"memory", "bytes of keys, values and states of any model",
@@ -20,6 +32,24 @@ std::span<const Verb> Verbs() {
            AddRoofline},
       Verb{"report", "plots, tables and findings of a run",
            "rattn report runs/quick", AddReport},
+      Verb{"apply", "runs one mixer on tensors from a safetensors file",
+           "rattn apply --variant rattention --window 512 --in X.safetensors "
+           "--out Y.safetensors --phase train",
+           AddApply},
+      Verb{"train", "trains a model on a task",
+           "rattn train --model tiny-recall --task two_hop --variant "
+           "rattention --window 4 --steps 200",
+           AddTrain},
+      Verb{"eval", "scores a model on a task",
+           "rattn eval --model tiny-recall --task two_hop --variant rattention "
+           "--window 4 --steps 200 --length 56,112",
+           AddEval},
+      Verb{"generate", "continues a prompt with a trained model",
+           "rattn generate --checkpoint model.safetensors --prompt 'The '",
+           AddGenerate},
+      Verb{"cell", "runs the cells of a job; started by sweep and bench",
+           "rattn cell --out FILE --products DIR <JOB", AddCell,
+           /*hidden=*/true},
   };
   return kVerbs;
 }

@@ -1,0 +1,132 @@
+#include "harness/file_io.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "models/error.h"
+
+namespace rattn {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTemporary = ".tmp-";
+
+[[noreturn]] void ThrowWrite(const std::string& path, int error) {
+  throw RunError(
+      fmt::format("cannot write '{}': {}", path, std::strerror(error)));
+}
+
+bool WriteAll(int descriptor, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t n = write(descriptor, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    content.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+int OpenLock(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) ThrowWrite(path, errno);
+  return descriptor;
+}
+
+}  // namespace
+
+void WriteFileAtomically(const std::string& path, std::string_view content) {
+  const fs::path target(path);
+  const std::string temporary =
+      (target.parent_path() /
+       fmt::format("{}{}-{}", kTemporary, getpid(), target.filename().string()))
+          .string();
+  const int descriptor =
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor < 0) ThrowWrite(path, errno);
+  const bool written = WriteAll(descriptor, content) && fsync(descriptor) == 0;
+  const int write_error = errno;
+  const bool closed = close(descriptor) == 0;
+  if (!written || !closed) {
+    const int error = written ? errno : write_error;
+    unlink(temporary.c_str());
+    ThrowWrite(path, error);
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    ThrowWrite(path, error);
+  }
+}
+
+void MakeWritableFolder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) {
+    throw UserError(
+        fmt::format("cannot make folder '{}': {}", path, error.message()));
+  }
+  // Permission bits say little about read-only or full file systems.
+  try {
+    const std::string probe = (fs::path(path) / ".writable").string();
+    WriteFileAtomically(probe, "");
+    unlink(probe.c_str());
+  } catch (const RunError&) {
+    throw UserError(fmt::format("folder '{}' is not writable: {}", path,
+                                std::strerror(errno)));
+  }
+}
+
+void RemoveStaleTemporaries(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with(kTemporary)) {
+      fs::remove(entry.path(), error);
+    }
+  }
+}
+
+FileLock::~FileLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+FileLock::FileLock(FileLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+FileLock FileLock::Wait(const std::string& path) {
+  FileLock lock(OpenLock(path));
+  while (flock(lock.descriptor_, LOCK_EX) != 0) {
+    if (errno != EINTR) ThrowWrite(path, errno);
+  }
+  return lock;
+}
+
+FileLock FileLock::Try(const std::string& path, std::string* holder) {
+  FileLock lock(OpenLock(path));
+  if (flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    char text[64] = {};
+    const ssize_t n = pread(lock.descriptor_, text, sizeof(text) - 1, 0);
+    *holder = n > 0 ? fmt::format("process {}", text) : "another process";
+    return FileLock();
+  }
+  const std::string self = std::to_string(getpid());
+  if (ftruncate(lock.descriptor_, 0) != 0 ||
+      !WriteAll(lock.descriptor_, self)) {
+    ThrowWrite(path, errno);
+  }
+  return lock;
+}
+
+}  // namespace rattn

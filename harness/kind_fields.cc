@@ -1,0 +1,138 @@
+#include "harness/kind_fields.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "harness/hash.h"
+#include "harness/mixer_fields.h"
+#include "kernels/backend.h"
+#include "kernels/catalog.h"
+#include "kernels/nearest_name.h"
+#include "models/error.h"
+
+namespace rattn {
+namespace {
+
+// A plan asks for the same few models again and again.
+const ModelConfig& LoadOnce(const std::string& name) {
+  static std::map<std::string, ModelConfig> loaded;
+  auto it = loaded.find(name);
+  if (it == loaded.end()) {
+    it = loaded.emplace(name, LoadModelConfig(name)).first;
+  }
+  return it->second;
+}
+
+char Letter(const std::string& layer) { return layer == "local" ? 'L' : 'G'; }
+
+std::string PatternOf(const ModelConfig& config) {
+  std::string pattern;
+  for (const std::string& layer : config.pattern) pattern += Letter(layer);
+  return pattern;
+}
+
+bool HasLocalLayers(const ModelConfig& config) {
+  for (int64_t i = 0; i < config.layers; ++i) {
+    if (IsLocalLayer(config, i)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Fields MixerFields(const Json& variant, const Json& window_keys) {
+  const bool optional = variant.is_null();
+  return {{"variant", FieldType::kText, variant, true, optional,
+           "variant of the catalog"},
+          {"window_keys", FieldType::kNatural, window_keys, true, true,
+           "keys a query sees, itself included"},
+          {"sinks", FieldType::kNatural, nullptr, true, true,
+           "leading keys that stay visible"}};
+}
+
+Fields ModelFields() {
+  return Join({{{"model", FieldType::kText, nullptr, true, false,
+                 "model config: a name in configs/models, or a file"},
+                {"pattern", FieldType::kPattern, nullptr, true, true,
+                 "kinds of layers, repeated; null = the model's"}},
+               MixerFields(nullptr, nullptr)});
+}
+
+void CheckNamed(const Json& values, const std::string& key,
+                const std::vector<std::string>& known,
+                const std::string& origin) {
+  const std::string name = values.at(key);
+  if (std::find(known.begin(), known.end(), name) != known.end()) return;
+  throw UserError(fmt::format("{}: unknown {} '{}'{}", origin, key, name,
+                              NearestHint(name, known)));
+}
+
+std::vector<std::string> BackendNames(bool with_aten) {
+  std::vector<std::string> names;
+  for (const BackendEntry& entry : BackendList()) {
+    names.emplace_back(entry.name);
+  }
+  if (with_aten) names.emplace_back("aten");
+  return names;
+}
+
+Dtype ParseDtype(const std::string& name) {
+  for (const Dtype dtype : {Dtype::kF64, Dtype::kF32, Dtype::kBF16}) {
+    if (Name(dtype) == name) return dtype;
+  }
+  throw UserError(fmt::format("unknown dtype '{}'{}", name,
+                              NearestHint(name, {"fp64", "fp32", "bf16"})));
+}
+
+ModelConfig ModelOf(const Json& values, const std::string& origin) {
+  ModelConfig config = LoadOnce(values.at("model"));
+  if (const Json& pattern = values.at("pattern"); !pattern.is_null()) {
+    config.pattern.clear();
+    for (const char letter : pattern.get<std::string>()) {
+      config.pattern.push_back(letter == 'L' ? "local" : "global");
+    }
+  }
+  if (const Json& variant = values.at("variant"); !variant.is_null()) {
+    GetVariant(variant, origin);
+    config.local.variant = variant;
+    config.local.window_keys = IntegerOr(values.at("window_keys"), 0);
+    config.local.sinks = IntegerOr(values.at("sinks"), -1);
+  }
+  return config;
+}
+
+void NormalizeModel(Json& values, const std::string& origin) {
+  ModelConfig config = ModelOf(values, origin);
+  if (!HasLocalLayers(config)) {
+    if (!values["variant"].is_null()) {
+      throw UserError(fmt::format(
+          "{}: model {} with pattern {} has no local layer for variant {}",
+          origin, config.name, PatternOf(config),
+          values["variant"].get<std::string>()));
+    }
+    values["window_keys"] = values["sinks"] = nullptr;
+  } else {
+    if (values["variant"].is_null()) {
+      values["variant"] = config.local.variant;
+      if (values["window_keys"].is_null() && config.local.window_keys > 0) {
+        values["window_keys"] = config.local.window_keys;
+      }
+      if (values["sinks"].is_null() && config.local.sinks >= 0) {
+        values["sinks"] = config.local.sinks;
+      }
+    }
+    NormalizeMixer(values, origin);
+    config = ModelOf(values, origin);
+  }
+  values["pattern"] = PatternOf(config);
+  // Name and source are words about the model, not figures of it.
+  Json figures = Json::parse(ToJson(config));
+  figures.erase("name");
+  figures.erase("source");
+  values["model_hash"] = HashJson(figures).substr(0, 16);
+}
+
+}  // namespace rattn

@@ -1,0 +1,17 @@
+// Facts about the machine and the build, recorded with every run.
+#pragma once
+
+#include "models/json_fields.h"
+
+namespace rattn {
+
+// name, cpu, sockets, cores, threads, caches, isa (supported and in use),
+// governor, load, memory, aslr, system. Figures that the system does not tell
+// are null.
+Json MachineFacts();
+
+// version, compiler, flags, type, git (commit, dirty; null outside a checkout),
+// libraries.
+Json BuildFacts();
+
+}  // namespace rattn

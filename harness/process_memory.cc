@@ -1,0 +1,30 @@
+#include "harness/process_memory.h"
+
+#include <fstream>
+#include <string>
+
+namespace rattn {
+namespace {
+
+int64_t StatusBytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    int64_t kib = 0;
+    if (word == key && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int64_t PeakMemory() { return StatusBytes("VmHWM:"); }
+int64_t CurrentMemory() { return StatusBytes("VmRSS:"); }
+
+bool ResetPeakMemory() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  return file.good();
+}
+
+}  // namespace rattn

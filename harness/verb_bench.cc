@@ -1,0 +1,218 @@
+// rattn bench: kernel cells from flags. Each combination of axes runs in a
+// child of its own; backends of one combination are timed in turn in it.
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+
+#include "harness/cell_kinds.h"
+#include "harness/interrupt.h"
+#include "harness/kinds.h"
+#include "harness/products.h"
+#include "harness/run_child.h"
+#include "harness/run_folder.h"
+#include "harness/text_format.h"
+#include "harness/verb_functions.h"
+#include "models/error.h"
+
+namespace rattn {
+namespace {
+
+// A flag that sets a field of kernel cells, with a list of values where the
+// field is an axis.
+struct FieldFlag {
+  const char* flag;
+  const char* field;
+};
+constexpr FieldFlag kAxisFlags[] = {
+    {"--variant", "variant"},   {"--window", "window_keys"},
+    {"--sinks", "sinks"},       {"--context", "context"},
+    {"--phase", "phase"},       {"--dtype", "dtype"},
+    {"--batch", "batch"},       {"--heads", "query_heads"},
+    {"--kv-heads", "kv_heads"}, {"--head-dim", "head_dim"},
+    {"--threads", "threads"}};
+constexpr FieldFlag kParamFlags[] = {{"--new-tokens", "new_tokens"},
+                                     {"--chunk", "chunk"},
+                                     {"--state-every", "state_every"},
+                                     {"--seed", "seed"},
+                                     {"--min-samples", "min_samples"},
+                                     {"--max-samples", "max_samples"},
+                                     {"--noise", "noise"},
+                                     {"--max-seconds", "max_seconds"}};
+
+struct BenchOptions {
+  std::vector<std::vector<std::string>> axes{std::size(kAxisFlags)};
+  std::vector<std::string> params{std::size(kParamFlags)};
+  std::vector<std::string> backends = {"cpu"};
+  bool cold = false;
+  bool rope = false;
+  double time_limit = 600;
+  std::string out;
+  bool json = false;
+};
+
+// Values of a cell without its backend, one per combination.
+std::vector<Json> Combinations(const BenchOptions& options) {
+  Json base = {
+      {"cold", options.cold}, {"rope", options.rope}, {"window_keys", 512}};
+  for (size_t i = 0; i < std::size(kParamFlags); ++i) {
+    if (!options.params[i].empty()) {
+      base[kParamFlags[i].field] = ParseValue(options.params[i]);
+    }
+  }
+  std::vector<Json> all = {base};
+  for (size_t i = 0; i < std::size(kAxisFlags); ++i) {
+    if (options.axes[i].empty()) continue;
+    std::vector<Json> next;
+    for (const Json& values : all) {
+      for (const std::string& text : options.axes[i]) {
+        next.push_back(values);
+        next.back()[kAxisFlags[i].field] = ParseValue(text);
+      }
+    }
+    all = std::move(next);
+  }
+  return all;
+}
+
+std::vector<std::vector<Cell>> Groups(const BenchOptions& options) {
+  std::vector<std::vector<Cell>> groups;
+  for (Json& values : Combinations(options)) {
+    std::vector<Cell> group;
+    for (const std::string& backend : options.backends) {
+      values["backend"] = backend;
+      group.push_back(BuildCell(KernelCellKind(), values, "bench"));
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+double MetricOf(const CellResult& result, const std::string& key) {
+  for (const Metric& metric : result.metrics) {
+    if (metric.key == key) return metric.value.value_or(0);
+  }
+  return 0;
+}
+
+std::vector<std::string> ResultRow(const Cell& cell, const CellResult& result) {
+  const Json& axes = cell.axes;
+  std::vector<std::string> row = {
+      axes["variant"],
+      ValueText(axes["window_keys"]),
+      axes["phase"],
+      ValueText(axes["context"]),
+      fmt::format("{}x{}/{}x{}", ValueText(axes["batch"]),
+                  ValueText(axes["query_heads"]), ValueText(axes["kv_heads"]),
+                  ValueText(axes["head_dim"])),
+      axes["dtype"],
+      axes["backend"]};
+  if (row[1] == "null") row[1] = "-";
+  if (result.status != CellStatus::kDone) {
+    row.push_back(std::string(Name(result.status)));
+    return row;
+  }
+  const double spread =
+      (result.stats["q3"].get<double>() - result.stats["q1"].get<double>()) /
+      result.stats["median"].get<double>();
+  for (const std::string& text :
+       {FormatSi(MetricOf(result, "time"), "s"),
+        fmt::format("{:.1f} %", 100 * spread),
+        ValueText(result.stats["n"]) + " " +
+            ValueText(result.stats["stopped_by"]),
+        FormatSi(MetricOf(result, "throughput"), "tok/s"),
+        FormatSi(MetricOf(result, "useful_flops"), "FLOP/s"),
+        FormatSi(MetricOf(result, "executed_flops"), "FLOP/s"),
+        FormatSi(MetricOf(result, "bandwidth"), "B/s"),
+        FormatBytes(result.detail["peak_memory_bytes"].get<double>()),
+        fmt::format("{:.1e}", result.check["worst_error"].get<double>())}) {
+    row.push_back(text);
+  }
+  return row;
+}
+
+struct BenchResult {
+  Cell cell;
+  CellResult result;
+};
+
+void PrintTable(const std::vector<BenchResult>& results) {
+  TextTable table({"variant", "W", "phase", "context", "BxH/KVxD", "dtype",
+                   "backend", "time", "q3-q1", "samples", "throughput",
+                   "useful", "executed", "bytes", "peak memory", "error"},
+                  {0, 2, 4, 5, 6, 9});
+  for (const BenchResult& r : results) table.Add(ResultRow(r.cell, r.result));
+  fmt::print("{}", table.Plain());
+  for (const BenchResult& r : results) {
+    if (r.result.status == CellStatus::kDone) continue;
+    fmt::print("{} {}: {}\n", Name(r.result.status), Describe(r.cell),
+               r.result.reason);
+  }
+}
+
+int RunBench(const BenchOptions& options) {
+  CatchInterrupts();
+  const auto groups = Groups(options);
+  std::optional<RunFolder> folder;
+  if (!options.out.empty()) folder.emplace(options.out);
+  std::vector<BenchResult> results;
+  bool failed = false;
+  for (const std::vector<Cell>& group : groups) {
+    const std::vector<CellResult> ran =
+        RunInChild(group, ProductsFolder(), options.time_limit);
+    for (size_t i = 0; i < group.size(); ++i) {
+      failed |= ran[i].status == CellStatus::kFailed;
+      if (folder) folder->Write(group[i], ran[i]);
+      results.push_back({group[i], ran[i]});
+    }
+  }
+  if (options.json) {
+    Json cells = Json::array();
+    for (const BenchResult& r : results) {
+      cells.push_back(CellFileJson(r.cell, r.result));
+    }
+    fmt::print("{}\n", cells.dump(2));
+  } else {
+    PrintTable(results);
+  }
+  return failed ? kExitFailed : kExitDone;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Action* action) {
+  auto options = std::make_shared<BenchOptions>();
+  const Fields& fields = KernelCellKind().fields();
+  const auto help = [&](const FieldFlag& flag) {
+    const Field& field = *FindField(fields, flag.field);
+    return fmt::format("{} (default: {})", field.help,
+                       std::string(flag.field) == "window_keys"
+                           ? "512"
+                           : ValueText(field.fallback));
+  };
+  for (size_t i = 0; i < std::size(kAxisFlags); ++i) {
+    app.add_option(kAxisFlags[i].flag, options->axes[i],
+                   help(kAxisFlags[i]) + "; a list")
+        ->delimiter(',');
+  }
+  for (size_t i = 0; i < std::size(kParamFlags); ++i) {
+    app.add_option(kParamFlags[i].flag, options->params[i],
+                   help(kParamFlags[i]));
+  }
+  app.add_option("--backend", options->backends,
+                 "backends, timed in turn; a list")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_flag("--cold", options->cold,
+               "extend and decode: caches larger than the last-level cache");
+  app.add_flag("--rope", options->rope, "rotary positions");
+  app.add_option("--time-limit", options->time_limit,
+                 "seconds for one combination")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--out", options->out, "folder to keep the cells in");
+  app.add_flag("--json", options->json, "machine-readable output");
+  *action = [options] { return RunBench(*options); };
+}
+
+}  // namespace rattn

@@ -1,0 +1,112 @@
+// rattn sweep: runs a plan, resumes it, reports.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <ctime>
+#include <memory>
+
+#include "harness/command_line.h"
+#include "harness/interrupt.h"
+#include "harness/machine.h"
+#include "harness/plan_flags.h"
+#include "harness/products.h"
+#include "harness/sweep.h"
+#include "harness/verb_functions.h"
+
+namespace rattn {
+namespace {
+
+struct SweepVerbOptions {
+  PlanFlags plan;
+  SweepOptions sweep;
+  std::string out;
+  bool json = false;
+};
+
+std::string UtcNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+Json RunJson(const Plan& plan, const SweepVerbOptions& options) {
+  return {{"schema", kCellSchema},
+          {"name", plan.config.name},
+          {"description", plan.config.description},
+          {"started", UtcNow()},
+          {"finished", nullptr},
+          {"machine", MachineFacts()},
+          {"build", BuildFacts()},
+          {"argv", CommandLine()},
+          {"config_file", plan.origin},
+          {"config", plan.config_json},
+          {"set", options.plan.set},
+          {"filter", options.plan.filter},
+          {"plan", plan.all_ids}};
+}
+
+void PrintOutcome(const Plan& plan, const SweepOutcome& outcome,
+                  const std::string& out) {
+  fmt::print(
+      "{}: {} cells: {} done, {} skipped, {} failed; {} run now; in {}\n",
+      plan.config.name, plan.cells.size(), outcome.done, outcome.skipped,
+      outcome.failed, outcome.ran, out);
+  for (const std::string& failure : outcome.failures) {
+    fmt::print("  failed {}\n", failure);
+  }
+}
+
+void PrintJson(const Plan& plan, const SweepOutcome& outcome,
+               const std::string& out) {
+  const Json json = {
+      {"name", plan.config.name},    {"folder", out},
+      {"cells", plan.cells.size()},  {"done", outcome.done},
+      {"skipped", outcome.skipped},  {"failed", outcome.failed},
+      {"run", outcome.ran},          {"interrupted", outcome.interrupted},
+      {"failures", outcome.failures}};
+  fmt::print("{}\n", json.dump(2));
+}
+
+int RunSweepVerb(SweepVerbOptions options) {
+  CatchInterrupts();
+  const Plan plan = LoadPlan(options.plan);
+  if (options.out.empty()) options.out = "runs/" + plan.config.name;
+  options.sweep.products = ProductsFolder();
+  MakeWritableFolder(options.sweep.products);
+  const RunFolder folder(options.out);
+  folder.KeepOnly(plan.all_ids);
+  Json run = RunJson(plan, options);
+  folder.WriteRunJson(run);
+  const SweepOutcome outcome = RunSweep(plan, options.sweep, folder);
+  run["finished"] = outcome.interrupted ? Json() : Json(UtcNow());
+  folder.WriteRunJson(run);
+  (options.json ? PrintJson : PrintOutcome)(plan, outcome, options.out);
+  if (outcome.interrupted) {
+    fmt::print(stderr,
+               "rattn: interrupted; the same command goes on where it "
+               "stopped\n");
+  }
+  return outcome.interrupted || outcome.failed > 0 ? kExitFailed : kExitDone;
+}
+
+}  // namespace
+
+void AddSweep(CLI::App& app, Action* action) {
+  auto options = std::make_shared<SweepVerbOptions>();
+  AddPlanFlags(app, &options->plan);
+  app.add_option("--out", options->out,
+                 "folder of the run (default: runs/NAME)");
+  app.add_option("--jobs", options->sweep.jobs,
+                 "cells at a time, one thread each; timing cells run alone "
+                 "(default: number of cores)")
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("--retry-failed", options->sweep.retry_failed,
+               "run failed and skipped cells again");
+  app.add_flag("--json", options->json, "machine-readable summary");
+  *action = [options] { return RunSweepVerb(*options); };
+}
+
+}  // namespace rattn

@@ -1,0 +1,124 @@
+#include "kernels/cpu/bf16_peak.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace rattn {
+namespace {
+
+constexpr int kRounds = 2048;
+
+struct CpuidBits {
+  bool amx_bf16 = false, avx512_bf16 = false;
+};
+
+CpuidBits ReadCpuid() {
+  CpuidBits bits;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
+    bits.amx_bf16 = (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0;
+  }
+  if (__builtin_cpu_supports("avx512f") &&
+      __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
+    bits.avx512_bf16 = (a >> 5 & 1) != 0;
+  }
+  return bits;
+}
+
+// Linux hands out the tile registers on request, once per process.
+bool RequestTiles() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool HasAmx() {
+  static const bool has = ReadCpuid().amx_bf16 && RequestTiles();
+  return has;
+}
+
+bool HasAvx512Bf16() {
+  static const bool has = ReadCpuid().avx512_bf16;
+  return has;
+}
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t columns[16] = {};  // bytes
+  uint8_t rows[16] = {};
+};
+
+// Four accumulators of 16 x 16, products over 32: 2 * 16 * 16 * 32 FLOPs each.
+__attribute__((target("amx-tile,amx-bf16"))) double AmxProducts(float* sum) {
+  TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) {
+    config.columns[tile] = 64;
+    config.rows[tile] = 16;
+  }
+  _tile_loadconfig(&config);
+  alignas(64) uint16_t ones[16 * 32];
+  for (uint16_t& one : ones) one = 0x3f80;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, ones, 64);
+  _tile_loadd(5, ones, 64);
+  _tile_loadd(6, ones, 64);
+  _tile_loadd(7, ones, 64);
+  for (int i = 0; i < kRounds; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  alignas(64) float out[16 * 16];
+  _tile_stored(0, out, 64);
+  *sum += out[0];
+  _tile_release();
+  return 4.0 * kRounds * 2 * 16 * 16 * 32;
+}
+
+__attribute__((target("avx512f,avx512bf16"))) double Avx512Products(
+    float* sum) {
+  __m512bh x;
+  std::memset(&x, 0x3f, sizeof(x));
+  __m512 acc[12];
+  for (__m512& a : acc) a = _mm512_setzero_ps();
+  for (int i = 0; i < kRounds; ++i) {
+    for (__m512& a : acc) a = _mm512_dpbf16_ps(a, x, x);
+  }
+  for (const __m512& a : acc) {
+    alignas(64) float lanes[16];
+    _mm512_store_ps(lanes, a);
+    *sum += lanes[0];
+  }
+  return 12.0 * kRounds * 2 * 32;
+}
+
+}  // namespace
+
+bool HasBf16Products() { return HasAmx() || HasAvx512Bf16(); }
+
+double Bf16Products(float* sum) {
+  return HasAmx() ? AmxProducts(sum) : Avx512Products(sum);
+}
+
+}  // namespace rattn
+
+#else
+
+namespace rattn {
+
+bool HasBf16Products() { return false; }
+double Bf16Products(float*) { return 0; }
+
+}  // namespace rattn
+
+#endif
