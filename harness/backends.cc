@@ -8,7 +8,9 @@ namespace rattn {
 void ConnectTorchBackend() {
   SetTorchBackendLoader([](std::string* reason) -> const Backend* {
     try {
-      return GetModelRuntime().torch_backend();
+      const Backend* backend = GetModelRuntime().torch_backend();
+      if (backend == nullptr) *reason = "the model layer has no such backend";
+      return backend;
     } catch (const std::exception& error) {
       *reason = error.what();
       return nullptr;

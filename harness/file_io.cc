@@ -8,16 +8,16 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <utility>
 
+#include "models/atomic_file.h"
 #include "models/error.h"
 
 namespace rattn {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kTemporary = ".tmp-";
 
 [[noreturn]] void ThrowWrite(const std::string& path, int error) {
   throw RunError(
@@ -43,27 +43,7 @@ int OpenLock(const std::string& path) {
 }  // namespace
 
 void WriteFileAtomically(const std::string& path, std::string_view content) {
-  const fs::path target(path);
-  const std::string temporary =
-      (target.parent_path() /
-       fmt::format("{}{}-{}", kTemporary, getpid(), target.filename().string()))
-          .string();
-  const int descriptor =
-      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) ThrowWrite(path, errno);
-  const bool written = WriteAll(descriptor, content) && fsync(descriptor) == 0;
-  const int write_error = errno;
-  const bool closed = close(descriptor) == 0;
-  if (!written || !closed) {
-    const int error = written ? errno : write_error;
-    unlink(temporary.c_str());
-    ThrowWrite(path, error);
-  }
-  if (rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    unlink(temporary.c_str());
-    ThrowWrite(path, error);
-  }
+  WriteFileAtomically(path, std::span(&content, 1));
 }
 
 void MakeWritableFolder(const std::string& path) {
@@ -87,7 +67,7 @@ void MakeWritableFolder(const std::string& path) {
 void RemoveStaleTemporaries(const std::string& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with(kTemporary)) {
+    if (entry.path().extension() == ".tmp") {
       fs::remove(entry.path(), error);
     }
   }

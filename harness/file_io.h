@@ -6,8 +6,7 @@
 
 namespace rattn {
 
-// Temporary file beside `path`, fsync, rename. Throws RunError with the
-// system's reason (no space left, read-only file system).
+// models/atomic_file.h for content in one piece.
 void WriteFileAtomically(const std::string& path, std::string_view content);
 
 // Makes the folder and its parents. Throws UserError if that is impossible or

@@ -186,7 +186,8 @@ Json BuildFacts() {
       {"type", RATTN_BUILD_TYPE},
       {"git", GitState()},
       {"libraries",
-       {{"fmt", FMT_VERSION},
+       {{"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000,
+                            FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
         {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR,
                                       NLOHMANN_JSON_VERSION_MINOR,
                                       NLOHMANN_JSON_VERSION_PATCH)}}}};

@@ -23,12 +23,11 @@ size_t TerminalWidth() {
 
 }  // namespace
 
-Progress::Progress(std::map<std::string, int64_t> cells, int64_t jobs)
+Progress::Progress(Groups groups)
     : terminal_(isatty(STDERR_FILENO) != 0),
-      jobs_(jobs),
-      left_(std::move(cells)),
+      groups_(std::move(groups)),
       start_(std::chrono::steady_clock::now()) {
-  for (const auto& [kind, n] : left_) total_ += n;
+  for (const auto& [name, group] : groups_) total_ += group.left;
 }
 
 Progress::~Progress() {
@@ -37,14 +36,14 @@ Progress::~Progress() {
 
 double Progress::SecondsLeft() const {
   double seconds = 0;
-  for (const auto& [kind, n] : left_) {
-    if (n == 0) continue;
-    const auto it = times_.find(kind);
-    if (it == times_.end()) return -1;
-    seconds += static_cast<double>(n) * it->second.seconds /
-               static_cast<double>(it->second.n);
+  for (const auto& [name, group] : groups_) {
+    if (group.left == 0) continue;
+    if (group.finished == 0) return -1;
+    const double each = group.seconds / static_cast<double>(group.finished);
+    seconds += each * static_cast<double>(group.left) /
+               static_cast<double>(group.at_a_time);
   }
-  return seconds / static_cast<double>(jobs_);
+  return seconds;
 }
 
 std::string Progress::Head() const {
@@ -61,12 +60,12 @@ std::string Progress::Head() const {
   return head;
 }
 
-void Progress::Finished(const Cell& cell, const CellResult& result,
-                        double seconds) {
+void Progress::Finished(const std::string& group, const Cell& cell,
+                        const CellResult& result, double seconds) {
   ++finished_;
-  --left_[cell.kind];
-  Times& times = times_[cell.kind];
-  ++times.n;
+  Group& times = groups_[group];
+  --times.left;
+  ++times.finished;
   times.seconds += seconds;
   const bool done = result.status == CellStatus::kDone;
   if (terminal_ && done) return;

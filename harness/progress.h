@@ -13,28 +13,30 @@ namespace rattn {
 
 class Progress {
  public:
-  // `cells`: how many are to be run, by kind; `jobs` of them at a time.
-  Progress(std::map<std::string, int64_t> cells, int64_t jobs);
+  // Cells of one kind take about as long; `at_a_time` of them run together.
+  struct Group {
+    int64_t left = 0;
+    int64_t at_a_time = 1;
+    int64_t finished = 0;
+    double seconds = 0;  // of the finished ones together
+  };
+  using Groups = std::map<std::string, Group>;
+  explicit Progress(Groups groups);
   ~Progress();
 
-  void Finished(const Cell& cell, const CellResult& result, double seconds);
+  void Finished(const std::string& group, const Cell& cell,
+                const CellResult& result, double seconds);
   // What is running now; ignored without a terminal.
   void Show(const std::string& running);
 
  private:
   std::string Head() const;
-  // Seconds to the end from the mean times of each kind; negative: unknown.
+  // From the mean times of each group; negative: unknown.
   double SecondsLeft() const;
 
   bool terminal_;
-  int64_t jobs_;
   int64_t total_ = 0, finished_ = 0;
-  std::map<std::string, int64_t> left_;
-  struct Times {
-    int64_t n = 0;
-    double seconds = 0;
-  };
-  std::map<std::string, Times> times_;
+  Groups groups_;
   std::chrono::steady_clock::time_point start_;
 };
 

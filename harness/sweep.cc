@@ -55,10 +55,17 @@ class Sweeper {
     const CellKind& kind = FindCellKind(cell.kind, "plan");
     return kind.alone != nullptr && kind.alone(cell);
   }
-  std::map<std::string, int64_t> CountByKind() const {
-    std::map<std::string, int64_t> count;
-    for (const Cell* cell : waiting_) ++count[cell->kind];
-    return count;
+  static std::string GroupOf(const Cell& cell) {
+    return cell.kind + (IsAlone(cell) ? " alone" : "");
+  }
+  Progress::Groups ProgressGroups() const {
+    Progress::Groups groups;
+    for (const Cell* cell : waiting_) {
+      Progress::Group& group = groups[GroupOf(*cell)];
+      ++group.left;
+      group.at_a_time = IsAlone(*cell) ? 1 : jobs_;
+    }
+    return groups;
   }
 
   bool IsReady(const Cell& cell) const;
@@ -111,7 +118,7 @@ void Sweeper::Settle(const Cell& cell, CellResult result, double seconds,
   folder_.Write(cell, result);
   results_[cell.id] = {result.status, result.reason};
   ++ran_;
-  progress->Finished(cell, result, seconds);
+  progress->Finished(GroupOf(cell), cell, result, seconds);
 }
 
 void Sweeper::SkipBroken(Progress* progress) {
@@ -244,7 +251,7 @@ SweepOutcome Sweeper::Outcome() const {
 }
 
 SweepOutcome Sweeper::Run() {
-  Progress progress(CountByKind(), jobs_);
+  Progress progress(ProgressGroups());
   while (!waiting_.empty() || !running_.empty()) {
     SkipBroken(&progress);
     if (Interrupted()) StopAll();

@@ -85,7 +85,7 @@ TEST(Sweep, AKilledSweepIsFinishedByTheSameCommand) {
     EXPECT_EQ(program.Wait().signal, SIGKILL);
   }
   // A half-written file of the killed process must not stay or count.
-  std::ofstream(killed + "/cells/.tmp-1-x.json") << "{\"id\": \"tru";
+  std::ofstream(killed + "/cells/x.json.1.tmp") << "{\"id\": \"tru";
   const auto before = CellsOf(killed);
   ASSERT_LT(before.size(), static_cast<size_t>(kKernelCells));
   const Ended again = RunProgram(Sweep(killed), Cache(folder));
@@ -97,7 +97,7 @@ TEST(Sweep, AKilledSweepIsFinishedByTheSameCommand) {
     EXPECT_EQ(Deterministic(resumed.at(id)), Deterministic(cell));
   }
   for (const auto& [id, cell] : before) EXPECT_EQ(resumed.at(id), cell);
-  EXPECT_FALSE(std::filesystem::exists(killed + "/cells/.tmp-1-x.json"));
+  EXPECT_FALSE(std::filesystem::exists(killed + "/cells/x.json.1.tmp"));
 }
 
 TEST(Sweep, ACrashFailsItsCellAlone) {

@@ -121,12 +121,13 @@ std::string ValueLine(const Json& value) {
   if (value.is_array() || value.is_object()) {
     std::string text;
     for (const auto& [key, item] : value.items()) {
+      if (item.is_null()) continue;
       if (!text.empty()) text += ", ";
       text += value.is_object() ? key + " " + ValueLine(item) : ValueLine(item);
     }
     return text;
   }
-  return value.dump();
+  return value.is_number_float() ? FormatNumber(value) : value.dump();
 }
 
 void PrintSection(const char* title, const Json& section) {

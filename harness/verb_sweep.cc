@@ -1,8 +1,8 @@
 // rattn sweep: runs a plan, resumes it, reports.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 
 #include "harness/command_line.h"
@@ -10,8 +10,10 @@
 #include "harness/machine.h"
 #include "harness/plan_flags.h"
 #include "harness/products.h"
+#include "harness/report.h"
 #include "harness/sweep.h"
 #include "harness/verb_functions.h"
+#include "models/config_files.h"
 
 namespace rattn {
 namespace {
@@ -20,6 +22,7 @@ struct SweepVerbOptions {
   PlanFlags plan;
   SweepOptions sweep;
   std::string out;
+  bool no_report = false;
   bool json = false;
 };
 
@@ -32,6 +35,29 @@ std::string UtcNow() {
   return text;
 }
 
+// Runs are shared and committed: what they record must not depend on where the
+// program lies.
+std::string PortablePath(const std::string& path) {
+  const std::filesystem::path folder =
+      std::filesystem::path(ConfigsFolder()).parent_path();
+  const std::filesystem::path relative =
+      std::filesystem::path(path).lexically_relative(folder);
+  return relative.empty() || relative.string().starts_with("..")
+             ? std::filesystem::path(path).filename().string()
+             : relative.string();
+}
+
+std::vector<std::string> PortableCommand() {
+  std::vector<std::string> words = CommandLine();
+  for (std::string& word : words) {
+    if (word.starts_with("/")) {
+      word = std::filesystem::path(word).filename().string();
+    }
+  }
+  if (!words.empty()) words[0] = "rattn";
+  return words;
+}
+
 Json RunJson(const Plan& plan, const SweepVerbOptions& options) {
   return {{"schema", kCellSchema},
           {"name", plan.config.name},
@@ -40,16 +66,28 @@ Json RunJson(const Plan& plan, const SweepVerbOptions& options) {
           {"finished", nullptr},
           {"machine", MachineFacts()},
           {"build", BuildFacts()},
-          {"argv", CommandLine()},
-          {"config_file", plan.origin},
+          {"argv", PortableCommand()},
+          {"config_file", PortablePath(plan.origin)},
           {"config", plan.config_json},
           {"set", options.plan.set},
           {"filter", options.plan.filter},
           {"plan", plan.all_ids}};
 }
 
+// The report's page; made anew if cells were added or it is missing.
+std::string MakeReportPage(const SweepOutcome& outcome,
+                           const std::string& out) {
+  const std::string page = out + "/report.html";
+  if (outcome.ran == 0 && std::filesystem::exists(page)) return page;
+  const WrittenReport written = WriteReport(out);
+  for (const std::string& notice : written.notices) {
+    fmt::print(stderr, "rattn: {}\n", notice);
+  }
+  return written.html;
+}
+
 void PrintOutcome(const Plan& plan, const SweepOutcome& outcome,
-                  const std::string& out) {
+                  const std::string& out, const std::string& page) {
   fmt::print(
       "{}: {} cells: {} done, {} skipped, {} failed; {} run now; in {}\n",
       plan.config.name, plan.cells.size(), outcome.done, outcome.skipped,
@@ -57,16 +95,21 @@ void PrintOutcome(const Plan& plan, const SweepOutcome& outcome,
   for (const std::string& failure : outcome.failures) {
     fmt::print("  failed {}\n", failure);
   }
+  if (!page.empty()) fmt::print("report: {}\n", page);
 }
 
 void PrintJson(const Plan& plan, const SweepOutcome& outcome,
-               const std::string& out) {
-  const Json json = {
-      {"name", plan.config.name},    {"folder", out},
-      {"cells", plan.cells.size()},  {"done", outcome.done},
-      {"skipped", outcome.skipped},  {"failed", outcome.failed},
-      {"run", outcome.ran},          {"interrupted", outcome.interrupted},
-      {"failures", outcome.failures}};
+               const std::string& out, const std::string& page) {
+  const Json json = {{"name", plan.config.name},
+                     {"folder", out},
+                     {"cells", plan.cells.size()},
+                     {"done", outcome.done},
+                     {"skipped", outcome.skipped},
+                     {"failed", outcome.failed},
+                     {"run", outcome.ran},
+                     {"interrupted", outcome.interrupted},
+                     {"failures", outcome.failures},
+                     {"report", page.empty() ? Json() : Json(page)}};
   fmt::print("{}\n", json.dump(2));
 }
 
@@ -83,7 +126,11 @@ int RunSweepVerb(SweepVerbOptions options) {
   const SweepOutcome outcome = RunSweep(plan, options.sweep, folder);
   run["finished"] = outcome.interrupted ? Json() : Json(UtcNow());
   folder.WriteRunJson(run);
-  (options.json ? PrintJson : PrintOutcome)(plan, outcome, options.out);
+  const bool finished = outcome.done + outcome.skipped + outcome.failed > 0;
+  const std::string page = options.no_report || outcome.interrupted || !finished
+                               ? ""
+                               : MakeReportPage(outcome, options.out);
+  (options.json ? PrintJson : PrintOutcome)(plan, outcome, options.out, page);
   if (outcome.interrupted) {
     fmt::print(stderr,
                "rattn: interrupted; the same command goes on where it "
@@ -105,6 +152,7 @@ void AddSweep(CLI::App& app, Action* action) {
       ->check(CLI::Range(1, 1024));
   app.add_flag("--retry-failed", options->sweep.retry_failed,
                "run failed and skipped cells again");
+  app.add_flag("--no-report", options->no_report, "run the cells only");
   app.add_flag("--json", options->json, "machine-readable summary");
   *action = [options] { return RunSweepVerb(*options); };
 }
