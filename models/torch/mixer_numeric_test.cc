@@ -75,16 +75,22 @@ MixerWeights MakeWeights(const ModelConfig& c, const MixerPlan& plan,
   return w;
 }
 
+// Values that every dtype holds exactly.
+at::Tensor ExactTensor(at::IntArrayRef shape, uint64_t stream,
+                       at::ScalarType type) {
+  return RandomTensor(shape, stream, at::kBFloat16).to(type);
+}
+
 // Output and gradients of a mixer on fixed random inputs.
 Tensors RunMixer(const ModelConfig& c, const Backend* backend,
                  at::ScalarType type) {
   const MixerPlan plan = MakeMixerPlan(c, 0, backend, 1);
   const at::ScalarType wide = type == at::kDouble ? at::kDouble : at::kFloat;
   const MixerWeights w = MakeWeights(c, plan, wide);
-  const at::Tensor qkv = Leaf(RandomTensor(
+  const at::Tensor qkv = Leaf(ExactTensor(
       {2, 13, c.query_heads + 2 * c.kv_heads, c.head_dim}, 7, type));
   const at::Tensor o = Mix(plan, w, qkv);
-  torch::autograd::backward({o}, {RandomTensor(o.sizes(), 8, type)});
+  torch::autograd::backward({o}, {ExactTensor(o.sizes(), 8, type)});
   Tensors all = {{"o", o.detach()}, {"d qkv", qkv.grad()}};
   const auto add = [&](const std::string& name, const at::Tensor& leaf) {
     if (leaf.defined()) all.emplace_back("d " + name, leaf.grad());

@@ -44,10 +44,11 @@ ExecutionOptions On(const std::string& backend,
   return {backend, dtype, 1};
 }
 
-TrainResult Run(const TrainOptions& options, const ExecutionOptions& execution,
-                const std::string& checkpoint, int64_t stop_at = -1,
-                const CopyTask& task = CopyTask(),
-                const ModelConfig& model = CopyModel("rattention", 3)) {
+TrainResult TrainCopy(const TrainOptions& options,
+                      const ExecutionOptions& execution,
+                      const std::string& checkpoint, int64_t stop_at = -1,
+                      const CopyTask& task = CopyTask(),
+                      const ModelConfig& model = CopyModel("rattention", 3)) {
   return GetModelRuntime().Train(
       model, options, execution, task, checkpoint,
       [&](const TrainProgress& p) { return p.step != stop_at; });
@@ -73,13 +74,13 @@ void ExpectSameTensors(const std::string& a, const std::string& b) {
 }
 
 TEST_F(TrainingTest, LearnsAndIsDeterministic) {
-  const TrainResult first = Run(Options(60), On("aten"), Path("a"));
+  const TrainResult first = TrainCopy(Options(60), On("aten"), Path("a"));
   EXPECT_LT(first.loss, 0.5 * first.loss_curve.front());
   EXPECT_EQ(first.loss_curve.size(), 60u);
-  const TrainResult second = Run(Options(60), On("aten"), Path("b"));
+  const TrainResult second = TrainCopy(Options(60), On("aten"), Path("b"));
   EXPECT_EQ(first.loss_curve, second.loss_curve);
   ExpectSameTensors(Path("a"), Path("b"));
-  const TrainResult bf16 = Run(Options(60), On("aten", "bf16"), "");
+  const TrainResult bf16 = TrainCopy(Options(60), On("aten", "bf16"), "");
   EXPECT_NEAR(bf16.loss, first.loss, 0.1 * first.loss_curve.front());
 }
 
@@ -88,16 +89,16 @@ TEST_F(TrainingTest, ResumesBitForBit) {
     SCOPED_TRACE(backend);
     const std::string a = Path(std::string("straight-") + backend);
     const std::string b = Path(std::string("stopped-") + backend);
-    const TrainResult straight = Run(Options(20), On(backend), a);
-    const TrainResult stopped = Run(Options(20), On(backend), b, 10);
+    const TrainResult straight = TrainCopy(Options(20), On(backend), a);
+    const TrainResult stopped = TrainCopy(Options(20), On(backend), b, 10);
     EXPECT_EQ(stopped.loss_curve.size(), 10u);
-    const TrainResult resumed = Run(Options(20), On(backend), b);
+    const TrainResult resumed = TrainCopy(Options(20), On(backend), b);
     EXPECT_EQ(resumed.resumed_from, 10);
     EXPECT_EQ(resumed.loss_curve, straight.loss_curve);
     EXPECT_EQ(resumed.loss, straight.loss);
     ExpectSameTensors(a, b);
 
-    const TrainResult done = Run(Options(20), On(backend), b);
+    const TrainResult done = TrainCopy(Options(20), On(backend), b);
     EXPECT_EQ(done.resumed_from, 20);
     EXPECT_EQ(done.loss_curve, straight.loss_curve);
   }
@@ -117,27 +118,29 @@ TEST_F(TrainingTest, WritesCheckpointsOnTheWay) {
 
 TEST_F(TrainingTest, RefusesCheckpointsOfOtherRuns) {
   using testing::HasSubstr;
-  Run(Options(2), On("aten"), Path("c"));
+  TrainCopy(Options(2), On("aten"), Path("c"));
   TrainOptions other = Options(2);
   other.lr = 2e-2;
-  EXPECT_THAT(Message([&] { Run(other, On("aten"), Path("c")); }),
+  EXPECT_THAT(Message([&] { TrainCopy(other, On("aten"), Path("c")); }),
               HasSubstr("lr 0.01 (now 0.02)"));
-  EXPECT_THAT(Message([&] { Run(Options(3), On("aten"), Path("c")); }),
+  EXPECT_THAT(Message([&] { TrainCopy(Options(3), On("aten"), Path("c")); }),
               HasSubstr("steps 2 (now 3)"));
-  EXPECT_THAT(Message([&] { Run(Options(2), On("aten", "bf16"), Path("c")); }),
-              HasSubstr("dtype"));
   EXPECT_THAT(
-      Message([&] { Run(Options(2), On("aten"), Path("c"), -1, CopyTask(9)); }),
-      HasSubstr("other data (copy 0, now copy 9)"));
+      Message([&] { TrainCopy(Options(2), On("aten", "bf16"), Path("c")); }),
+      HasSubstr("dtype"));
   EXPECT_THAT(Message([&] {
-                Run(Options(2), On("aten"), Path("c"), -1, CopyTask(),
-                    CopyModel("rattention", 4));
+                TrainCopy(Options(2), On("aten"), Path("c"), -1, CopyTask(9));
+              }),
+              HasSubstr("other data (copy 0, now copy 9)"));
+  EXPECT_THAT(Message([&] {
+                TrainCopy(Options(2), On("aten"), Path("c"), -1, CopyTask(),
+                          CopyModel("rattention", 4));
               }),
               HasSubstr("local.window_keys 3 (now 4)"));
 }
 
 TEST_F(TrainingTest, RefusesDamagedCheckpoints) {
-  Run(Options(2), On("aten"), Path("whole"));
+  TrainCopy(Options(2), On("aten"), Path("whole"));
   std::ifstream in(Path("whole"), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(in)), {});
   const auto write = [&](const std::string& content) {
@@ -147,7 +150,8 @@ TEST_F(TrainingTest, RefusesDamagedCheckpoints) {
   for (const size_t keep : {size_t{0}, size_t{7}, size_t{100}, bytes.size() / 2,
                             bytes.size() - 1}) {
     write(bytes.substr(0, keep));
-    EXPECT_THROW(Run(Options(2), On("aten"), Path("bad")), UserError) << keep;
+    EXPECT_THROW(TrainCopy(Options(2), On("aten"), Path("bad")), UserError)
+        << keep;
     EXPECT_THROW(runtime.Load(Path("bad"), On("aten")), UserError) << keep;
   }
   std::string renamed = bytes;
@@ -171,12 +175,14 @@ TEST_F(TrainingTest, RefusesWhatCannotRun) {
               HasSubstr("int8"));
   ModelConfig narrow = model;
   narrow.vocab_size = 5;
-  EXPECT_THAT(
-      Message([&] { Run(Options(1), On("aten"), "", -1, CopyTask(), narrow); }),
-      HasSubstr("vocab_size"));
+  EXPECT_THAT(Message([&] {
+                TrainCopy(Options(1), On("aten"), "", -1, CopyTask(), narrow);
+              }),
+              HasSubstr("vocab_size"));
   TrainOptions bad = Options(1);
   bad.lr = -1;
-  EXPECT_THAT(Message([&] { Run(bad, On("aten"), ""); }), HasSubstr("lr"));
+  EXPECT_THAT(Message([&] { TrainCopy(bad, On("aten"), ""); }),
+              HasSubstr("lr"));
   const auto lm = runtime.Create(model, 0, On("aten"));
   const std::vector<int32_t> prompt = {1, 99};
   EXPECT_THAT(Message([&] { lm->Generate(prompt, 1, -1, 0, nullptr); }),
