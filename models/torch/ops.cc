@@ -103,6 +103,7 @@ void NormRows(const at::Tensor& x, const at::Tensor& weight, double eps,
       for (int64_t c = 0; c < width; ++c) sum += row[c] * row[c];
       const In scale = 1 / std::sqrt(sum / width + static_cast<In>(eps));
       inverse[r] = scale;
+#pragma omp simd
       for (int64_t c = 0; c < width; ++c) {
         o[c] = static_cast<Out>(row[c] * scale * w[c]);
       }
@@ -134,6 +135,7 @@ void NormRowsBackward(const at::Tensor& grad, const at::Tensor& x,
       }
       const In scale = inverse[r];
       const In back = dot * scale * scale * scale / width;
+#pragma omp simd
       for (int64_t c = 0; c < width; ++c) {
         const In gc = static_cast<In>(gr[c]);
         d[c] = scale * w[c] * gc - back * row[c];
@@ -210,16 +212,17 @@ void MultiplyGate(const S* __restrict x, const S* __restrict sigmoid,
   }
 }
 
-// d: gradient of the gate, then of up.
 template <typename G, typename T, typename S>
 void MultiplyGateBackward(const S* __restrict x, const S* __restrict sigmoid,
                           const T* __restrict up, const T* __restrict grad,
-                          int64_t width, T* __restrict d) {
+                          int64_t width, T* __restrict d_gate,
+                          T* __restrict d_up) {
+#pragma omp simd
   for (int64_t c = 0; c < width; ++c) {
     const S g = static_cast<S>(grad[c]), y = sigmoid[c];
     const S slope = y + x[c] * y * (1 - y) * G::Slope(x[c]);
-    d[c] = static_cast<T>(g * static_cast<S>(up[c]) * slope);
-    d[width + c] = static_cast<T>(g * x[c] * y);
+    d_gate[c] = static_cast<T>(g * static_cast<S>(up[c]) * slope);
+    d_up[c] = static_cast<T>(g * x[c] * y);
   }
 }
 
@@ -263,8 +266,9 @@ void GateRowsBackward(const at::Tensor& grad, const at::Tensor& gate_up,
     for (int64_t r = first; r < last; ++r) {
       const T* gate = in + r * 2 * width;
       LoadGate<G>(gate, width, x.data(), sigmoid.data());
+      T* d = to + r * 2 * width;
       MultiplyGateBackward<G>(x.data(), sigmoid.data(), gate + width,
-                              g + r * width, width, to + r * 2 * width);
+                              g + r * width, width, d, d + width);
     }
   });
 }

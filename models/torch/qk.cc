@@ -130,6 +130,7 @@ class Preparer {
   // Loads x and what the norm reads (y = x or its rotation).
   void Load(int64_t r, int64_t h, S* x, S* y) const {
     const T* in = in_ + (r * in_heads_ + h) * dim_;
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) x[c] = y[c] = static_cast<S>(in[c]);
     if (Rotates(plan_)) rotation_.Apply(r % length_, 1, y);
   }
@@ -139,13 +140,16 @@ class Preparer {
     Load(r, h, x, y);
     if (Norms(plan_)) {
       const S inverse = InverseRms(y, dim_, plan_.eps);
+#pragma omp simd
       for (int64_t c = 0; c < dim_; ++c) y[c] *= inverse * w.norm[c];
     }
     if (local != nullptr) {
+#pragma omp simd
       for (int64_t c = 0; c < dim_; ++c) local[c] = static_cast<T>(y[c]);
     }
     if (memory == nullptr) return;
     const S* m = MemoryNormed() ? y : x;
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) {
       memory[c] = static_cast<T>(w.scale ? m[c] * w.scale[c] : m[c]);
     }
@@ -159,6 +163,7 @@ class Preparer {
     S *x = scratch, *y = x + dim_, *dy = y + dim_, *dx = dy + dim_;
     Load(r, h, x, y);
     const S inverse = Norms(plan_) ? InverseRms(y, dim_, plan_.eps) : S{1};
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) {
       y[c] *= inverse;
       dy[c] = d_local ? static_cast<S>(d_local[c]) : S{0};
@@ -169,21 +174,24 @@ class Preparer {
     }
     if (Norms(plan_)) NormBackward(w, y, inverse, dy, d_norm);
     if (Rotates(plan_)) rotation_.Apply(r % length_, -1, dy);
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) d_in[c] = static_cast<T>(dx[c] + dy[c]);
   }
 
   // d += gradient of what the memory's scale reads: x, or the normed y.
   void MemoryBackward(const HeadWeights<S>& w, const T* d_memory, const S* x,
                       const S* y, S* d_scale, S* d) const {
+    if (w.scale == nullptr) {
+#pragma omp simd
+      for (int64_t c = 0; c < dim_; ++c) d[c] += static_cast<S>(d_memory[c]);
+      return;
+    }
     const bool normed = MemoryNormed();
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) {
       const S g = static_cast<S>(d_memory[c]);
-      if (w.scale == nullptr) {
-        d[c] += g;
-        continue;
-      }
-      d[c] += g * w.scale[c];
       d_scale[c] += g * (normed ? y[c] * w.norm[c] : x[c]);
+      d[c] += g * w.scale[c];
     }
   }
 
@@ -195,6 +203,7 @@ class Preparer {
 #pragma omp simd reduction(+ : dot)
     for (int64_t c = 0; c < dim_; ++c) dot += d[c] * w.norm[c] * y[c];
     dot /= static_cast<S>(dim_);
+#pragma omp simd
     for (int64_t c = 0; c < dim_; ++c) {
       d_norm[c] += d[c] * y[c];
       d[c] = inverse * (d[c] * w.norm[c] - y[c] * dot);
