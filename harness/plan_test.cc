@@ -68,7 +68,7 @@ TEST(Plan, IdIsStableBetweenVersions) {
   EXPECT_EQ(MakeCell("kernel", {{"b", 1}, {"a", "x"}}, Json::object()).id,
             MakeCell("kernel", {{"a", "x"}, {"b", 1}}, Json::object()).id);
   EXPECT_EQ(MakeCell("kernel", {{"a", "x"}, {"b", 1}}, Json::object()).id,
-            "0000000000000000");
+            "e9f8efce91deaf06");
 }
 
 TEST(Plan, RulesKeepAndDrop) {
