@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+#include <string_view>
+
 namespace rattn {
 namespace {
 
@@ -10,12 +14,14 @@ constexpr const char* kStyle = R"(
   --line: #dadce0; --page: #ffffff; --link: #0b57d0; }
 @media (prefers-color-scheme: dark) { :root { --text: #e8eaed;
   --soft: #9aa0a6; --line: #3c4043; --page: #1b1c1e; --link: #8ab4f8; } }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 5rem; max-width: 44rem;
+body { margin: 0 auto; padding: 2.5rem 1.25rem 5rem; max-width: 60rem;
   background: var(--page); color: var(--text);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: .6rem;
   border-top: 1px solid var(--line); }
+p, ul, nav, figcaption { max-width: 44rem; }
+figure { max-width: 41rem; }
 .subtitle, figcaption, .missing { color: var(--soft); font-size: .9rem; }
 nav ol { columns: 2; padding-left: 1.2rem; font-size: .95rem; }
 a { color: var(--link); text-decoration: none; }
@@ -30,16 +36,26 @@ th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
 th.l, td.l { text-align: left; }
+td.l { white-space: normal; min-width: 4rem; }
 li { margin: .25rem 0; }
 @media print { nav { display: none; } }
 )";
 
 std::string Anchor(size_t section) { return fmt::format("s{}", section + 1); }
 
-// Text inside <script> must not end the element.
+// Text inside <script> must not end the element; "<\/" means the same in
+// strings and regular expressions.
 std::string InScript(std::string text) {
-  for (size_t at = 0; (at = text.find("</", at)) != std::string::npos;) {
-    text.replace(at, 2, "<\\/");
+  for (size_t at = 0; (at = text.find("</", at)) != std::string::npos; ++at) {
+    constexpr std::string_view kName = "script";
+    const std::string_view rest = std::string_view(text).substr(at + 2);
+    const bool ends =
+        rest.size() >= kName.size() &&
+        std::equal(kName.begin(), kName.end(), rest.begin(),
+                   [](char a, char b) {
+                     return a == std::tolower(static_cast<unsigned char>(b));
+                   });
+    if (ends) text.insert(at + 1, 1, '\\');
   }
   return text;
 }

@@ -69,6 +69,9 @@ constexpr const char* kBytesLabel =
     "' MiB' : datum.value >= 1024 ? format(datum.value / 1024, '.3~g') + ' "
     "KiB' : datum.value + ' B'";
 
+constexpr const char* kIsDecade =
+    "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6";
+
 Json Scale(AxisKind kind) {
   switch (kind) {
     case AxisKind::kLinear:
@@ -89,7 +92,10 @@ Json Scale(AxisKind kind) {
 Json AxisStyle(AxisKind kind) {
   switch (kind) {
     case AxisKind::kLog:
-      return {{"format", "~s"}, {"tickCount", 5}};
+      return {{"format", "~s"},
+              {"gridOpacity",
+               {{"condition", {{"test", kIsDecade}, {"value", 1}}},
+                {"value", 0.35}}}};
     case AxisKind::kCounts:
       return {{"labelExpr", kCountLabel}, {"labelOverlap", true}};
     case AxisKind::kBytes:
@@ -134,6 +140,8 @@ struct Style {
     color = channel(colors);
     shape = channel(shapes);
     dash = channel(dashes);
+    // In a legend it would break up the outline of the shapes.
+    dash["legend"] = nullptr;
   }
   Json color, shape, dash;
 };
@@ -177,6 +185,7 @@ class Layers {
     }
     layers.push_back(Bars());
     layers.push_back(Line());
+    if (plot_.pareto) layers.push_back(BeatenPoints());
     layers.push_back(Points());
     if (plot_.pareto) layers.push_back(Labels());
     return layers;
@@ -210,8 +219,10 @@ class Layers {
     Json encoding = Encoding(false);
     encoding["y"]["field"] = "low";
     encoding["y2"] = {{"field", "high"}};
-    encoding["opacity"] = {{"value", 0.12}};
-    return Layer({{"type", "rect"}}, true, encoding);
+    // Faded by the mark: an opacity channel would fade the legend too.
+    encoding["color"]["legend"] = nullptr;
+    encoding.erase("opacity");
+    return Layer({{"type", "rect"}, {"opacity", 0.12}}, true, encoding);
   }
   Json Rule() const {
     Json encoding = Encoding(false);
@@ -219,25 +230,28 @@ class Layers {
     encoding["tooltip"] = Tooltip(plot_);
     return Layer({{"type", "rule"}, {"strokeWidth", 2}}, true, encoding);
   }
-  // A datum of its own repeats in every facet.
+  // Data of its own: drawn once in every facet.
+  Json ChanceLayer(Json mark, Json encoding) const {
+    encoding["y"] = {{"datum", *plot_.chance}};
+    return {{"data", {{"values", Json::array({Json::object()})}}},
+            {"mark", std::move(mark)},
+            {"encoding", std::move(encoding)}};
+  }
   Json ChanceRule() const {
-    return {
-        {"mark", {{"type", "rule"}, {"color", kGrey}, {"strokeDash", {3, 3}}}},
-        {"encoding", {{"y", {{"datum", *plot_.chance}}}}}};
+    return ChanceLayer(
+        {{"type", "rule"}, {"color", kGrey}, {"strokeDash", {3, 3}}},
+        Json::object());
   }
   Json ChanceText() const {
-    return {{"mark",
-             {{"type", "text"},
-              {"text", plot_.chance_label},
-              {"color", kGrey},
-              {"fontSize", 10},
-              {"align", "right"},
-              {"baseline", "bottom"},
-              {"dx", -3},
-              {"dy", -2}}},
-            {"encoding",
-             {{"y", {{"datum", *plot_.chance}}},
-              {"x", {{"value", {{"expr", "width"}}}}}}}};
+    return ChanceLayer({{"type", "text"},
+                        {"text", plot_.chance_label},
+                        {"color", kGrey},
+                        {"fontSize", 10},
+                        {"align", "right"},
+                        {"baseline", "bottom"},
+                        {"dx", -3},
+                        {"dy", -2}},
+                       {{"x", {{"value", "width"}}}});
   }
   Json Bars() const {
     Json encoding = Encoding(true);
@@ -260,37 +274,37 @@ class Layers {
     return layer;
   }
   Json Points() const {
-    Json encoding = Encoding(true);
-    encoding["shape"] = style_.shape;
-    encoding["tooltip"] = Tooltip(plot_);
-    if (plot_.pareto) {
-      encoding["fillOpacity"] = {
-          {"condition", {{"test", "datum.front"}, {"value", 1}}},
-          {"value", 0.15}};
-    }
-    Json layer = Layer({{"type", "point"}, {"filled", true}, {"size", 75}},
-                       false, encoding);
-    if (plot_.pareto) {
-      // Hollow where beaten: the outline keeps the colour.
-      layer["mark"]["strokeWidth"] = 1.5;
-      layer["encoding"]["stroke"] = style_.color;
-      layer["encoding"]["stroke"]["legend"] = nullptr;
-    }
+    Json layer = PointLayer(true);
+    if (plot_.pareto) layer["transform"].push_back({{"filter", "datum.front"}});
     layer["params"] =
         Json::array({{{"name", "pick"},
                       {"select", {{"type", "point"}, {"fields", {"series"}}}},
                       {"bind", "legend"}}});
     return layer;
   }
+  Json BeatenPoints() const {
+    Json layer = PointLayer(false);
+    layer["transform"].push_back({{"filter", "!datum.front"}});
+    return layer;
+  }
+  Json PointLayer(bool filled) const {
+    Json encoding = Encoding(true);
+    encoding["shape"] = style_.shape;
+    encoding["tooltip"] = Tooltip(plot_);
+    return Layer({{"type", "point"}, {"filled", filled}, {"size", 75}}, false,
+                 encoding);
+  }
   Json Labels() const {
     Json encoding = Encoding(true);
     encoding["text"] = {{"field", "label"}};
-    return Layer({{"type", "text"},
-                  {"align", "left"},
-                  {"dx", 7},
-                  {"dy", -6},
-                  {"fontSize", 10}},
-                 false, encoding);
+    Json layer = Layer({{"type", "text"},
+                        {"align", "left"},
+                        {"dx", 7},
+                        {"dy", -6},
+                        {"fontSize", 10}},
+                       false, encoding);
+    layer["transform"].push_back({{"filter", "datum.front"}});
+    return layer;
   }
 
   const Plot& plot_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "harness/text_format.h"
 
@@ -38,6 +39,35 @@ ReportInput::ReportInput(RunData data) : run(std::move(data)) {
     if (!point.Text("variant").empty()) series.push_back(Series(point));
   }
   series = InCatalogOrder(series);
+  Sort();
+}
+
+// Cells come in the order of their file names, which are hashes.
+void ReportInput::Sort() {
+  const auto place = [&](const Point& point) {
+    return std::find(series.begin(), series.end(), Series(point)) -
+           series.begin();
+  };
+  // Patterns with fewer global layers first.
+  const auto globals = [](const std::string& pattern) {
+    return std::count(pattern.begin(), pattern.end(), 'G');
+  };
+  const auto key = [&](const Point& p) {
+    const std::string pattern = p.Text("pattern");
+    return std::tuple(p.kind, p.Text("task"), p.Text("model"), globals(pattern),
+                      pattern, p.Text("phase"), p.Text("backend"),
+                      p.Text("dtype"), place(p), Window(p).value_or(0),
+                      p.Number("length").value_or(0),
+                      p.Number("context").value_or(0),
+                      p.Number("batch").value_or(0), p.axes.dump());
+  };
+  std::vector<std::pair<decltype(key(points[0])), size_t>> order;
+  for (size_t i = 0; i < points.size(); ++i)
+    order.emplace_back(key(points[i]), i);
+  std::sort(order.begin(), order.end());
+  std::vector<Point> sorted;
+  for (const auto& [unused, i] : order) sorted.push_back(std::move(points[i]));
+  points = std::move(sorted);
 }
 
 Points ReportInput::Where(

@@ -34,6 +34,8 @@ struct ReportInput {
   std::string Series(const Point& point) const;
 
  private:
+  void Sort();
+
   bool sinks_vary_ = false;
 };
 

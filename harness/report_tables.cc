@@ -12,7 +12,7 @@
 namespace rattn {
 namespace {
 
-constexpr size_t kColumns = 5;
+constexpr size_t kColumns = 4;
 constexpr size_t kLongestFact = 300;
 
 std::string WindowCell(const Point& point) {
@@ -168,14 +168,35 @@ TextTable KernelTable(const ReportInput& input, const std::string& phase) {
 }
 
 TextTable NotDoneTable(const RunData& run) {
-  TextTable table({"cell", "status", "what", "reason"}, {0, 1, 2, 3});
+  struct Group {
+    const ReportCell* first;
+    int64_t count;
+  };
+  // Cells with the same reason are one line: a sweep skips them by the dozen.
+  std::vector<Group> groups;
   for (const CellStatus status : {CellStatus::kFailed, CellStatus::kSkipped}) {
     for (const ReportCell& cell : run.cells) {
       if (cell.result.status != status) continue;
-      table.Add({cell.id, std::string(Name(status)),
-                 Describe(Cell{cell.id, cell.kind, cell.axes, {}, {}}),
-                 cell.result.reason});
+      const auto same =
+          std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
+            return group.first->result.status == status &&
+                   group.first->kind == cell.kind &&
+                   group.first->result.reason == cell.result.reason;
+          });
+      if (same == groups.end()) {
+        groups.push_back({&cell, 1});
+      } else {
+        ++same->count;
+      }
     }
+  }
+  TextTable table({"cells", "status", "reason", "first of them", ""},
+                  {1, 2, 3, 4});
+  for (const Group& group : groups) {
+    const ReportCell& cell = *group.first;
+    table.Add({WithCommas(group.count), std::string(Name(cell.result.status)),
+               cell.result.reason, cell.id,
+               Describe(Cell{cell.id, cell.kind, cell.axes, {}, {}})});
   }
   return table;
 }

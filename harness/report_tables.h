@@ -15,7 +15,7 @@ std::vector<TextTable> ScoreTables(const ReportInput& input,
 TextTable LengthTable(const ReportInput& input, const std::string& task);
 // Kernel throughput at the longest context, with the share of full attention.
 TextTable KernelTable(const ReportInput& input, const std::string& phase);
-// Skipped and failed cells with their reasons; failed first.
+// Failed and skipped cells by reason; failed first.
 TextTable NotDoneTable(const RunData& run);
 // Facts of run.json, one per line.
 TextTable FactsTable(const Json& facts);

@@ -55,6 +55,11 @@ void Leniently(const std::string& what, RunData* run, Function function) {
       reason = reason.substr(
           std::min(reason.find_first_not_of(": "), reason.size()));
     }
+    // nlohmann's messages begin with "[json.exception...] ".
+    if (const size_t end = reason.find("] ");
+        reason.starts_with("[json.") && end != std::string::npos) {
+      reason = reason.substr(end + 2);
+    }
     run->problems.push_back(what + ": " + reason);
   }
 }
