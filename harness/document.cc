@@ -106,7 +106,7 @@ class HtmlBlocks {
                                figure.name, image)
                          : fmt::format("<div class=\"plot\">{}</div>\n", image);
     out_ += fmt::format(
-        "<figcaption>{} <a href=\"plots/{}.svg\">SVG</a> "
+        "<figcaption>{} <a href=\"plots/{}.svg\">SVG</a> &middot; "
         "<a href=\"plots/{}.vl.json\">data and "
         "specification</a></figcaption>\n</figure>\n",
         EscapeHtml(figure.caption), figure.name, figure.name);

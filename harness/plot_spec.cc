@@ -69,6 +69,10 @@ constexpr const char* kBytesLabel =
     "' MiB' : datum.value >= 1024 ? format(datum.value / 1024, '.3~g') + ' "
     "KiB' : datum.value + ' B'";
 
+// 1, 2 and 5 of every decade; the others only crowd the axis.
+constexpr const char* kLogLabel =
+    "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.value) / "
+    "LN10 + 1e-9)))) >= 0 ? format(datum.value, '~s') : ''";
 constexpr const char* kIsDecade =
     "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6";
 
@@ -92,7 +96,7 @@ Json Scale(AxisKind kind) {
 Json AxisStyle(AxisKind kind) {
   switch (kind) {
     case AxisKind::kLog:
-      return {{"format", "~s"},
+      return {{"labelExpr", kLogLabel},
               {"gridOpacity",
                {{"condition", {{"test", kIsDecade}, {"value", 1}}},
                 {"value", 0.35}}}};
@@ -134,14 +138,13 @@ struct Style {
     const auto channel = [&](const Json& range) -> Json {
       return {{"field", "series"},
               {"type", "nominal"},
-              {"title", "variant"},
+              {"title", plot.series_title},
+              {"legend", {{"symbolOpacity", 1}}},
               {"scale", {{"domain", domain}, {"range", range}}}};
     };
     color = channel(colors);
     shape = channel(shapes);
     dash = channel(dashes);
-    // In a legend it would break up the outline of the shapes.
-    dash["legend"] = nullptr;
   }
   Json color, shape, dash;
 };
@@ -154,10 +157,10 @@ Json Tooltip(const Plot& plot) {
     return {{"field", name}, {"title", title}};
   };
   Json fields = {
-      field("series", "variant"),        field("window", "window (keys)"),
-      field("x", plot.x.title),          field("y", plot.y.title),
-      field("low", "bar from"),          field("high", "bar to"),
-      field("seeds", "cells behind it"), field("cells", "cell")};
+      field("series", plot.series_title), field("window", "window (keys)"),
+      field("x", plot.x.title),           field("y", plot.y.title),
+      field("low", "bar from"),           field("high", "bar to"),
+      field("seeds", "cells behind it"),  field("cells", "cell")};
   for (const char* facet : {"row", "column"}) {
     const bool used = std::any_of(
         plot.rows.begin(), plot.rows.end(), [&](const PlotRow& row) {
@@ -219,8 +222,6 @@ class Layers {
     Json encoding = Encoding(false);
     encoding["y"]["field"] = "low";
     encoding["y2"] = {{"field", "high"}};
-    // Faded by the mark: an opacity channel would fade the legend too.
-    encoding["color"]["legend"] = nullptr;
     encoding.erase("opacity");
     return Layer({{"type", "rect"}, {"opacity", 0.12}}, true, encoding);
   }
@@ -357,6 +358,7 @@ Json Config() {
             {"labelFontSize", 12},
             {"symbolSize", 90},
             {"symbolStrokeWidth", 2},
+            {"symbolDash", {1, 0}},
             {"labelLimit", 300}}},
           {"header",
            {{"labelFontSize", 12},

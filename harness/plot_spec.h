@@ -47,6 +47,7 @@ struct Plot {
   std::string caption;   // one sentence for the page
   PlotAxis x, y;
   std::vector<PlotRow> rows;
+  std::string series_title = "variant";
   std::optional<double> chance;
   std::string chance_label = "chance";
   // Series without a window are levels across the plot (a rule and a band).

@@ -46,8 +46,7 @@ Plot WindowPlot(const ReportInput& input, const Points& points,
   if (labels.size() > 3) {
     for (PlotRow& row : plot.rows) std::swap(row.row, row.column);
   }
-  plot.x = {"window_keys W (keys a query sees, itself included)",
-            AxisKind::kCounts};
+  plot.x = {"window W (keys, the query's own included)", AxisKind::kCounts};
   plot.flat_series = true;
   return plot;
 }
@@ -180,7 +179,7 @@ void AddPartsPlot(const ReportInput& input, const std::string& task,
   plot.title = fmt::format("{}: parts of the score", task);
   plot.subtitle = Joined(input.machine, LengthText(*scores.front()));
   plot.caption = "The same runs, part by part.";
-  plot.x = {"window_keys W", AxisKind::kCounts};
+  plot.x = {"window W (keys)", AxisKind::kCounts};
   plot.y = ScoreAxis(*parts.front());
   plot.y.title = unit;
   plot.flat_series = true;

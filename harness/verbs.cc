@@ -32,6 +32,8 @@ std::span<const Verb> Verbs() {
            AddRoofline},
       Verb{"report", "plots, tables and findings of a run",
            "rattn report runs/quick", AddReport},
+      Verb{"compare", "runs of several machines side by side",
+           "rattn compare runs/laptop runs/server --out runs/both", AddCompare},
       Verb{"apply", "runs one mixer on tensors from a safetensors file",
            "rattn apply --variant rattention --window 512 --in X.safetensors "
            "--out Y.safetensors --phase train",
