@@ -8,7 +8,7 @@
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cpu/isa.h"
 
-namespace rattn {
+namespace rattn::cpu_test {
 namespace {
 
 // Through a cache, keys are rounded once more after their rotation, so bf16 is
@@ -104,4 +104,4 @@ TEST(CpuCache, ThreadsDoNotChangeABitOfDecode) {
 }
 
 }  // namespace
-}  // namespace rattn
+}  // namespace rattn::cpu_test

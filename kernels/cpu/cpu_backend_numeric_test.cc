@@ -11,7 +11,7 @@
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cpu/isa.h"
 
-namespace rattn {
+namespace rattn::cpu_test {
 namespace {
 
 void CheckTraining(const Problem& problem, const TestOptions& options) {
@@ -209,4 +209,4 @@ TEST(CpuBackend, SaysWhatItCannotDo) {
 }
 
 }  // namespace
-}  // namespace rattn
+}  // namespace rattn::cpu_test

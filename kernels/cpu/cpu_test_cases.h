@@ -14,7 +14,7 @@
 #include "kernels/test_tensors.h"
 #include "kernels/window.h"
 
-namespace rattn {
+namespace rattn::cpu_test {
 
 struct Case {
   const char* name;
@@ -288,4 +288,4 @@ inline constexpr NamedTensor kGradients[] = {
     {"d_initial_state", &Buffers::d_initial_state},
 };
 
-}  // namespace rattn
+}  // namespace rattn::cpu_test
