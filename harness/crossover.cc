@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "harness/text_format.h"
 #include "kernels/catalog.h"
@@ -99,6 +100,10 @@ std::vector<Crossover> FindCrossovers(const ReportInput& input) {
       found.push_back(crossover);
     }
   }
+  std::stable_sort(
+      found.begin(), found.end(), [](const Crossover& a, const Crossover& b) {
+        return std::tie(a.phase, a.group) < std::tie(b.phase, b.group);
+      });
   return found;
 }
 
