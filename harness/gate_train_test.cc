@@ -49,11 +49,11 @@ std::map<std::string, double> TrainAndScore(const std::string& variant) {
   const ExecutionOptions execution{.threads = 1};
   runtime.Train(GateModel(variant), options, execution, *task, checkpoint,
                 nullptr);
-  EvalOptions options;
-  options.samples = kSamples;
-  options.seed = 1;
+  EvalOptions scoring;
+  scoring.samples = kSamples;
+  scoring.seed = 1;
   const EvalResult result =
-      task->Evaluate(*runtime.Load(checkpoint, execution), options);
+      task->Evaluate(*runtime.Load(checkpoint, execution), scoring);
   std::remove(checkpoint.c_str());
   std::map<std::string, double> scores;
   for (const Score& score : result.scores) scores[score.key] = score.value;

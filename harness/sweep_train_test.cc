@@ -61,7 +61,9 @@ TEST_F(SweepTrain, ProductsAreReusedAndKillsLoseNothing) {
   ASSERT_EQ(RunProgram(Sweep(other), Cache(folder)).exit_code, 0);
   ExpectSame(CellsOf(other), cells);
   for (const auto& [id, cell] : CellsOf(other)) {
-    if (cell["kind"] == "train") EXPECT_EQ(cell["detail"]["reused"], true);
+    if (cell["kind"] == "train") {
+      EXPECT_EQ(cell["detail"]["reused"], true);
+    }
   }
 
   // Another cache, killed on the way and repeated.
