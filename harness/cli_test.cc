@@ -130,7 +130,8 @@ TEST(Cli, ListKnowsTheTorchBackendWithoutLoadingIt) {
   const Ended ended = RunProgram({"list", "backends", "--json"});
   ASSERT_EQ(ended.exit_code, 0) << ended.err;
   bool found = false;
-  for (const Json& row : Json::parse(ended.out)["backends"]) {
+  const Json listed = Json::parse(ended.out);
+  for (const Json& row : listed["backends"]) {
     found |= row["name"] == "torch" && row["usable"].is_null();
   }
   EXPECT_TRUE(found);
