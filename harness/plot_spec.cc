@@ -103,7 +103,9 @@ Json AxisStyle(AxisKind kind) {
     case AxisKind::kCounts:
       return {{"labelExpr", kCountLabel}, {"labelOverlap", true}};
     case AxisKind::kBytes:
-      return {{"labelExpr", kBytesLabel}, {"labelOverlap", true}};
+      return {{"labelExpr", kBytesLabel},
+              {"labelOverlap", "greedy"},
+              {"labelSeparation", 10}};
     default:
       return Json::object();
   }

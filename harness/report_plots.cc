@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "harness/report_pareto.h"
@@ -51,6 +52,21 @@ Plot WindowPlot(const ReportInput& input, const Points& points,
   return plot;
 }
 
+// Windows with more than one point along `axis`: one point makes no curve.
+std::vector<double> CurvedWindows(const Points& points,
+                                  const std::string& axis) {
+  std::map<double, std::set<double>> places;
+  for (const Point* point : points) {
+    const auto at = point->Number(axis);
+    if (Window(*point) && at) places[*Window(*point)].insert(*at);
+  }
+  std::vector<double> windows;
+  for (const auto& [window, at] : places) {
+    if (at.size() > 1) windows.push_back(window);
+  }
+  return windows;
+}
+
 // Points against another axis, a column per window; a series without a window
 // stands in every column.
 Plot AxisPlot(const ReportInput& input, const Points& points,
@@ -58,12 +74,12 @@ Plot AxisPlot(const ReportInput& input, const Points& points,
   Plot plot;
   const Facets facets(points, always);
   const auto all = DistinctNumbers(points, "window_keys");
-  const auto windows = ShownWindows(all);
+  const auto windows = ShownWindows(CurvedWindows(points, axis));
   for (const Point* point : points) {
     PlotRow row = RowOf(input, *point);
     row.x = point->Number(axis).value_or(0);
     row.row = facets.Label(*point);
-    if (windows.empty()) plot.rows.push_back(row);
+    if (windows.empty() && !row.window) plot.rows.push_back(row);
     for (const double window : windows) {
       if (row.window && *row.window != window) continue;
       row.column = fmt::format("W = {}", window);
@@ -142,7 +158,13 @@ void AddLengthPlot(const ReportInput& input, const std::string& task,
   out->plots.push_back(plot);
 }
 
-// Sub-scores, each against its own chance: trained and held-out facts, hops.
+// "accuracy.held_out" is a part, "accuracy.subject.history" a detail of one.
+bool IsDetail(const std::string& metric) {
+  return std::count(metric.begin(), metric.end(), '.') > 1;
+}
+
+// The score and its parts, each against its own chance: trained and held-out
+// facts, hops.
 void AddPartsPlot(const ReportInput& input, const std::string& task,
                   ReportPlots* out) {
   const Points scores = input.Scores(task);
@@ -150,9 +172,9 @@ void AddPartsPlot(const ReportInput& input, const std::string& task,
   const std::string unit = scores.front()->unit;
   const auto length = scores.front()->Number("length");
   const Points parts = input.Where([&](const Point& point) {
-    return point.kind == "eval" && !point.headline && point.chance &&
-           point.unit == unit && point.Text("task") == task &&
-           point.Number("length") == length;
+    return point.kind == "eval" && point.chance && point.unit == unit &&
+           point.Text("task") == task && point.Number("length") == length &&
+           !IsDetail(point.metric);
   });
   for (const Point* point : parts) {
     if (std::find(metrics.begin(), metrics.end(), point->metric) ==
@@ -366,14 +388,12 @@ void AddRooflinePlot(const ReportInput& input, ReportPlots* out) {
   }
   Plot plot;
   const Facets facets(points, {"model", "hardware"});
-  const bool windows = DistinctNumbers(points, "window_keys").size() > 1;
   for (const Point* point : points) {
     PlotRow row = RowOf(input, *point);
     row.x = point->Number("batch").value_or(0);
     row.row = facets.Label(*point);
-    row.column = fmt::format("context {}", point->Text("context"));
-    // A line per window needs a name of its own.
-    if (windows) row.row = Joined(row.row, WindowText(*point));
+    row.column = Joined(fmt::format("context {}", point->Text("context")),
+                        WindowText(*point));
     plot.rows.push_back(row);
   }
   plot.name = "roofline-speedup";
