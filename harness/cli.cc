@@ -10,6 +10,7 @@
 #include "harness/backends.h"
 #include "harness/command_line.h"
 #include "harness/verbs.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/nearest_name.h"
 #include "models/error.h"
 
@@ -108,6 +109,9 @@ int Parse(CLI::App* app, int argc, char** argv) {
 }
 
 int RunAction(const CLI::App& app, const std::vector<Action>& actions) {
+  if (const Support isa = IsaSupport(); !isa.ok()) {
+    throw UserError(isa.reason);
+  }
   const std::string chosen = ParsedVerb(app)->get_name();
   for (size_t i = 0; i < Verbs().size(); ++i) {
     if (Verbs()[i].name == chosen) return actions[i]();

@@ -111,6 +111,9 @@ void Normalize(Json& values, const std::string& origin) {
   if (values["phase"] != "extend") values["new_tokens"] = 1;
   const Phase phase = PhaseOf(values["phase"]);
   if (!UsesCache(phase)) values["cold"] = false;
+  if (!UsesCache(phase) && values["context"] == 0) {
+    throw UserError(origin + ": context must be at least 1, not 0");
+  }
   const KernelCase kernel = CaseOf(values);
   if (const Support support = CheckProblem(kernel.problem); !support.ok()) {
     throw UserError(fmt::format("{}: {}", origin, support.reason));

@@ -163,10 +163,7 @@ Json MachineFacts() {
   facts.update(topology);
   facts.update(Json{
       {"caches", Caches()},
-      {"isa",
-       {{"supported", IsaFlags()},
-        {"in_use", CpuIsa()},
-        {"refused", TextOrNull(IsaSupport().reason)}}},
+      {"isa", {{"supported", IsaFlags()}, {"in_use", CpuIsa()}}},
       {"governor",
        TextOrNull(
            FirstLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))},

@@ -5,8 +5,10 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <list>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "harness/cell_job.h"
@@ -77,7 +79,7 @@ class Sweeper {
   void CollectEnded(Progress* progress);
   void Settle(const Cell& cell, CellResult result, double seconds,
               Progress* progress);
-  void StopAll();
+  void StopRunning();
   std::string RunningText() const;
   SweepOutcome Outcome() const;
 
@@ -91,6 +93,7 @@ class Sweeper {
   std::list<Running> running_;
   int64_t ran_ = 0;
   bool interrupted_ = false;
+  std::optional<std::chrono::steady_clock::time_point> stopping_since_;
 };
 
 bool Sweeper::IsReady(const Cell& cell) const {
@@ -202,19 +205,16 @@ void Sweeper::CollectEnded(Progress* progress) {
   }
 }
 
-void Sweeper::StopAll() {
-  interrupted_ = true;
-  for (Running& run : running_) run.child->Interrupt();
-  const auto start = std::chrono::steady_clock::now();
-  while (std::any_of(running_.begin(), running_.end(),
-                     [](const Running& r) { return !HasEnded(*r.child); })) {
-    const std::chrono::duration<double> waited =
-        std::chrono::steady_clock::now() - start;
-    if (waited.count() > kGraceSeconds) {
-      for (Running& run : running_) run.child->Kill();
-    }
-    WaitForSomething();
+// Asks the running cells once to stop, and ends them when their time is over.
+void Sweeper::StopRunning() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!stopping_since_) {
+    stopping_since_ = now;
+    for (Running& run : running_) run.child->Interrupt();
   }
+  const std::chrono::duration<double> waited = now - *stopping_since_;
+  if (waited.count() < kGraceSeconds) return;
+  for (Running& run : running_) run.child->Kill();
 }
 
 std::string Sweeper::RunningText() const {
@@ -254,14 +254,21 @@ SweepOutcome Sweeper::Run() {
   Progress progress(ProgressGroups());
   while (!waiting_.empty() || !running_.empty()) {
     SkipBroken(&progress);
-    if (Interrupted()) StopAll();
-    if (!Interrupted()) StartReady();
+    if (Interrupted()) {
+      StopRunning();
+    } else {
+      StartReady();
+    }
     if (!running_.empty()) WaitForSomething();
     CollectEnded(&progress);
     if (Interrupted() && running_.empty()) break;
     progress.Show(RunningText());
   }
-  interrupted_ = Interrupted() && !waiting_.empty();
+  interrupted_ =
+      Interrupted() && std::any_of(plan_.cells.begin(), plan_.cells.end(),
+                                   [&](const Cell& cell) {
+                                     return !results_.contains(cell.id);
+                                   });
   return Outcome();
 }
 

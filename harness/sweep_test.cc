@@ -122,7 +122,7 @@ TEST(Sweep, ACrashFailsItsCellAlone) {
 TEST(Sweep, AHangEndsAtTheTimeLimit) {
   const TemporaryFolder folder;
   Json config = Json::parse(FileText(RATTN_SOURCE_DIR "/configs/smoke.json"));
-  config["time_limit"] = 2;
+  config["time_limit"] = 10;
   std::ofstream(folder / "limit.json") << config.dump();
   const std::string run = folder / "run";
   const Ended ended = RunProgram(
@@ -130,7 +130,7 @@ TEST(Sweep, AHangEndsAtTheTimeLimit) {
        "--filter", "variant=swa", "--filter", "phase=decode,forward"},
       Crashing(folder, "phase=decode:0"));
   EXPECT_EQ(ended.exit_code, 1);
-  EXPECT_THAT(ended.out, HasSubstr("time limit of 2 s"));
+  EXPECT_THAT(ended.out, HasSubstr("time limit of 10 s"));
   EXPECT_EQ(CountStatus(CellsOf(run))["done"], 1);
 }
 

@@ -208,7 +208,7 @@ void AddBench(CLI::App& app, Action* action) {
   app.add_flag("--rope", options->rope, "rotary positions");
   app.add_option("--time-limit", options->time_limit,
                  "seconds for one combination")
-      ->check(CLI::PositiveNumber)
+      ->check(kAboveZero)
       ->capture_default_str();
   app.add_option("--out", options->out, "folder to keep the cells in");
   app.add_flag("--json", options->json, "machine-readable output");

@@ -114,7 +114,7 @@ void AddEval(CLI::App& app, Action* action) {
   app.add_option("--length", options->lengths,
                  "tokens of a sequence, a list (default: the training length)")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(kAboveZero);
   app.add_option("--log-samples", options->log_samples,
                  "file for every sample with its answer, JSON lines");
   app.add_option("--show", options->show,

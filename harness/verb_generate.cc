@@ -98,14 +98,14 @@ void AddGenerate(CLI::App& app, Action* action) {
   app.add_option("--tokens", options->tokens, "token ids, a list")
       ->delimiter(',');
   app.add_option("--max-new", options->max_new, "tokens to generate")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->check(kAboveZero)
       ->capture_default_str();
   app.add_option("--stop-token", options->stop_token,
                  "token that ends the text; -1 = none")
       ->capture_default_str();
   app.add_option("--prefill-chunk", options->prefill_chunk,
                  "tokens of the prompt at a time; 0 = all at once")
-      ->check(CLI::NonNegativeNumber)
+      ->check(kAtLeastZero)
       ->capture_default_str();
   app.add_option("--backend", options->execution.backend,
                  "backend of the mixers")
@@ -114,7 +114,7 @@ void AddGenerate(CLI::App& app, Action* action) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   app.add_option("--threads", options->execution.threads, "0 = all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kAtLeastZero);
   app.add_flag("--json", options->json, "machine-readable output");
   *action = [options] { return RunGenerate(*options); };
 }

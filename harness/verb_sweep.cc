@@ -149,7 +149,7 @@ void AddSweep(CLI::App& app, Action* action) {
   app.add_option("--jobs", options->sweep.jobs,
                  "cells at a time, one thread each; timing cells run alone "
                  "(default: number of cores)")
-      ->check(CLI::Range(1, 1024));
+      ->check(kAboveZero);
   app.add_flag("--retry-failed", options->sweep.retry_failed,
                "run failed and skipped cells again");
   app.add_flag("--no-report", options->no_report, "run the cells only");

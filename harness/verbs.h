@@ -24,6 +24,22 @@ struct Verb {
 
 std::span<const Verb> Verbs();
 
+// Checks of flags with errors that people can read.
+inline const CLI::Validator kAboveZero(
+    [](std::string& text) {
+      double value = 0;
+      const bool holds = CLI::detail::lexical_cast(text, value) && value > 0;
+      return holds ? "" : "must be a number above 0, not " + text;
+    },
+    "> 0");
+inline const CLI::Validator kAtLeastZero(
+    [](std::string& text) {
+      double value = 0;
+      const bool holds = CLI::detail::lexical_cast(text, value) && value >= 0;
+      return holds ? "" : "must be a number of at least 0, not " + text;
+    },
+    ">= 0");
+
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitMisuse = 2;
