@@ -8,9 +8,7 @@ namespace rattn {
 void ConnectTorchBackend() {
   SetTorchBackendLoader([](std::string* reason) -> const Backend* {
     try {
-      const Backend* backend = GetModelRuntime().torch_backend();
-      if (backend == nullptr) *reason = "the model layer has no such backend";
-      return backend;
+      return GetModelRuntime().torch_backend();
     } catch (const std::exception& error) {
       *reason = error.what();
       return nullptr;

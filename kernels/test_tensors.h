@@ -16,6 +16,18 @@
 
 namespace rattn {
 
+inline Shape MakeShape(int64_t batch, int64_t query_heads, int64_t kv_heads,
+                       int64_t query_len, int64_t key_len, int64_t head_dim,
+                       int64_t value_dim) {
+  return {.batch = batch,
+          .query_heads = query_heads,
+          .kv_heads = kv_heads,
+          .query_len = query_len,
+          .key_len = key_len,
+          .head_dim = head_dim,
+          .value_dim = value_dim};
+}
+
 struct TestOptions {
   bool norms = true;
   bool sink_logit = false;

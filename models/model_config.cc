@@ -164,13 +164,16 @@ Problem LayerProblem(const ModelConfig& config, int64_t index) {
   return problem;
 }
 
+bool NormsQueriesAndKeys(const ModelConfig& config, const MixerSpec& spec) {
+  return config.qk_norm == "before_rope" ||
+         (config.qk_norm == "local_after_rope" && HasLocal(spec));
+}
+
 ParameterCount CountParameters(const ModelConfig& c) {
   const int64_t attention =
       2 * c.d_model * c.head_dim * (c.query_heads + c.kv_heads);
   const int64_t expert = 3 * c.d_model * c.ffn_dim;
   const int64_t router = c.experts > 1 ? c.experts * c.d_model : 0;
-  const int64_t norms =
-      2 * c.d_model + (c.qk_norm == "none" ? 0 : 2 * c.head_dim);
 
   ParameterCount count;
   const int64_t table = c.vocab_size * c.d_model;
@@ -178,8 +181,10 @@ ParameterCount CountParameters(const ModelConfig& c) {
       table * (1 + (c.tied_embeddings ? 0 : 1) + (c.token_shift ? 1 : 0));
   int64_t body = c.d_model;  // final norm
   for (int64_t i = 0; i < c.layers; ++i) {
-    body += attention + router + norms +
-            MixerParameters(c, LayerProblem(c, i).spec);
+    const MixerSpec spec = LayerProblem(c, i).spec;
+    const int64_t qk_norms = NormsQueriesAndKeys(c, spec) ? 2 * c.head_dim : 0;
+    body += attention + router + 2 * c.d_model + qk_norms +
+            MixerParameters(c, spec);
   }
   count.total = count.embedding + body + c.layers * c.experts * expert;
   count.active = count.embedding + body + c.layers * c.active_experts * expert;

@@ -61,6 +61,9 @@ const MixerConfig& LayerMixer(const ModelConfig& config, int64_t index);
 // UserError for a variant or value that does not exist.
 Problem LayerProblem(const ModelConfig& config, int64_t index);
 
+// Whether a layer of this mixer has norms of its queries and keys.
+bool NormsQueriesAndKeys(const ModelConfig& config, const MixerSpec& spec);
+
 // Parameters: all of them, those used per token, and those of embeddings.
 struct ParameterCount {
   int64_t total = 0;

@@ -62,23 +62,6 @@ const ModelRuntime& Load() {
   return *entry();
 }
 
-// Backend "torch" lives in the same library.
-const Backend* LoadTorchBackend(std::string* reason) {
-  try {
-    const Backend* backend = GetModelRuntime().torch_backend();
-    if (backend == nullptr) *reason = "this version was built without it";
-    return backend;
-  } catch (const RunError& error) {
-    *reason = error.what();
-    return nullptr;
-  }
-}
-
-[[maybe_unused]] const bool kRegistered = [] {
-  SetTorchBackendLoader(&LoadTorchBackend);
-  return true;
-}();
-
 }  // namespace
 
 const ModelRuntime& GetModelRuntime() {

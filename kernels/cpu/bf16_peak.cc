@@ -2,66 +2,21 @@
 
 #if defined(__x86_64__)
 
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
+
+#include "kernels/cpu/amx.h"
 
 namespace rattn {
 namespace {
 
 constexpr int kRounds = 2048;
 
-struct CpuidBits {
-  bool amx_bf16 = false, avx512_bf16 = false;
-};
-
-CpuidBits ReadCpuid() {
-  CpuidBits bits;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
-    bits.amx_bf16 = (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0;
-  }
-  if (__builtin_cpu_supports("avx512f") &&
-      __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
-    bits.avx512_bf16 = (a >> 5 & 1) != 0;
-  }
-  return bits;
-}
-
-// Linux hands out the tile registers on request, once per process.
-bool RequestTiles() {
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-bool HasAmx() {
-  static const bool has = ReadCpuid().amx_bf16 && RequestTiles();
-  return has;
-}
-
-bool HasAvx512Bf16() {
-  static const bool has = ReadCpuid().avx512_bf16;
-  return has;
-}
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t columns[16] = {};  // bytes
-  uint8_t rows[16] = {};
-};
-
 // Four accumulators of 16 x 16, products over 32: 2 * 16 * 16 * 32 FLOPs each.
 __attribute__((target("amx-tile,amx-bf16"))) double AmxProducts(float* sum) {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.columns[tile] = 64;
-    config.rows[tile] = 16;
-  }
-  _tile_loadconfig(&config);
+  const AmxTiles tiles;
   alignas(64) uint16_t ones[16 * 32];
   for (uint16_t& one : ones) one = 0x3f80;
   _tile_zero(0);
@@ -81,7 +36,6 @@ __attribute__((target("amx-tile,amx-bf16"))) double AmxProducts(float* sum) {
   alignas(64) float out[16 * 16];
   _tile_stored(0, out, 64);
   *sum += out[0];
-  _tile_release();
   return 4.0 * kRounds * 2 * 16 * 16 * 32;
 }
 

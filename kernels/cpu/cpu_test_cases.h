@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_tensors.h"
 #include "kernels/window.h"
@@ -23,18 +24,6 @@ struct Case {
   TestOptions options = {};
   std::function<void(Problem&)> edit = [](Problem&) {};
 };
-
-inline Shape MakeShape(int64_t batch, int64_t query_heads, int64_t kv_heads,
-                       int64_t query_len, int64_t key_len, int64_t head_dim,
-                       int64_t value_dim) {
-  return {.batch = batch,
-          .query_heads = query_heads,
-          .kv_heads = kv_heads,
-          .query_len = query_len,
-          .key_len = key_len,
-          .head_dim = head_dim,
-          .value_dim = value_dim};
-}
 
 inline void HalfSplitRope(Problem& p) {
   p.positions = {.rope = true, .theta = 1e4, .layout = RopeLayout::kHalfSplit};
@@ -254,18 +243,28 @@ inline double Norm(const std::vector<double>& values) {
   return std::sqrt(sum);
 }
 
-inline void ExpectClose(const TensorView& got, const TensorView& exact,
-                        const char* name) {
+// Bf16 products on tiles round P, dS and rotated rows to bf16 as well, as a
+// plain bf16 computation does: each costs about one rounding of the result.
+inline bool RoundsInside(const Problem& problem) {
+  return problem.dtype == Dtype::kBF16 && TilesOn();
+}
+inline constexpr double kRoundingsInside = 4;
+
+inline void ExpectClose(const Problem& problem, const TensorView& got,
+                        const TensorView& exact, const char* name) {
   const std::vector<double> expected = Values(exact);
   const std::vector<double> values = Values(got);
   const double size = std::sqrt(static_cast<double>(expected.size()));
+  const bool inside = RoundsInside(problem);
   if (Norm(expected) < kFp32Limit * size) {
     // Terms of order 1 that cancel by construction (one key, normalized).
-    EXPECT_LE(Norm(values), 2 * kFp32Limit * size) << name;
+    EXPECT_LE(Norm(values), (inside ? 20 : 2) * kFp32Limit * size) << name;
     return;
   }
-  const double rounding = RoundingError(expected, got.dtype);
-  EXPECT_LE(RelativeRms(values, expected), 1.02 * rounding + kFp32Limit)
+  const double rounding =
+      RoundingError(expected, inside ? problem.dtype : got.dtype);
+  const double factor = inside ? kRoundingsInside : 1.02;
+  EXPECT_LE(RelativeRms(values, expected), factor * rounding + kFp32Limit)
       << name << ", rounding alone " << rounding;
 }
 

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -28,10 +30,12 @@ HWY_EXPORT(RunningTarget);
 struct Isa {
   std::string_view name;
   int64_t target;
+  bool tiles = false;  // bf16 products on AMX
 };
 
 // The best first, as Highway orders its targets.
-constexpr Isa kIsas[] = {{"avx512", HWY_AVX3},
+constexpr Isa kIsas[] = {{"amx", HWY_AVX3, true},
+                         {"avx512", HWY_AVX3},
                          {"avx2", HWY_AVX2},
                          {"neon", HWY_NEON},
                          {"scalar", HWY_SCALAR}};
@@ -45,23 +49,40 @@ int64_t HardwareTargets() {
 
 // The baseline is not a bit of SupportedTargets unless it is all there is.
 bool CanRun(const Isa& isa) {
-  if ((isa.target & HWY_TARGETS) == 0) return false;
+  if ((isa.target & HWY_TARGETS) == 0 || (isa.tiles && !HasAmx())) return false;
   return isa.target == HWY_STATIC_TARGET ||
          (isa.target & HardwareTargets()) != 0;
 }
 
-// Targets to switch off so that `name` is the best one left.
-bool BetterThan(std::string_view name, int64_t* better) {
-  *better = 0;
+// What to switch off so that one instruction set is the best one left.
+struct Limits {
+  int64_t targets = 0;
+  bool tiles = false;
+};
+
+// Nothing for a name that cannot run.
+std::optional<Limits> LimitsFor(std::string_view name) {
+  Limits limits;
   for (const Isa& isa : kIsas) {
-    if (isa.name == name) return CanRun(isa);
-    *better |= isa.target;
+    if (isa.name == name) {
+      limits.targets &= ~isa.target;
+      return CanRun(isa) ? std::optional(limits) : std::nullopt;
+    }
+    limits.targets |= isa.target;
+    limits.tiles |= isa.tiles;
   }
-  return false;
+  return std::nullopt;
+}
+
+bool tiles_off = false;
+
+void Apply(const Limits& limits) {
+  hwy::DisableTargets(limits.targets);
+  tiles_off = limits.tiles;
 }
 
 struct Environment {
-  int64_t disabled = 0;
+  Limits limits;
   Support support;
 };
 
@@ -70,11 +91,11 @@ Environment ReadEnvironment() {
   HardwareTargets();
   const char* value = std::getenv("RATTN_ISA");
   if (value == nullptr || *value == 0) return environment;
-  if (BetterThan(value, &environment.disabled)) {
-    hwy::DisableTargets(environment.disabled);
+  if (const std::optional<Limits> limits = LimitsFor(value)) {
+    environment.limits = *limits;
+    Apply(*limits);
     return environment;
   }
-  environment.disabled = 0;
   std::string known;
   for (const Isa& isa : kIsas) {
     if (!CanRun(isa)) continue;
@@ -94,31 +115,40 @@ const Environment& TheEnvironment() {
 
 Support IsaSupport() { return TheEnvironment().support; }
 
+bool TilesOn() {
+  TheEnvironment();
+  return !tiles_off && CanRun(kIsas[0]) &&
+         HWY_DYNAMIC_DISPATCH(RunningTarget)() == kIsas[0].target;
+}
+
 std::vector<std::string_view> AvailableIsas() {
-  const int64_t disabled = TheEnvironment().disabled;
+  const Limits& limits = TheEnvironment().limits;
   std::vector<std::string_view> names;
   for (const Isa& isa : kIsas) {
-    if (CanRun(isa) && (isa.target & disabled) == 0) names.push_back(isa.name);
+    const bool off =
+        (isa.target & limits.targets) != 0 || (isa.tiles && limits.tiles);
+    if (CanRun(isa) && !off) names.push_back(isa.name);
   }
   return names;
 }
 
 bool ForceIsa(std::string_view name) {
-  int64_t disabled = TheEnvironment().disabled;
+  Limits limits = TheEnvironment().limits;
   if (!name.empty()) {
-    int64_t better = 0;
-    if (!BetterThan(name, &better)) return false;
-    disabled |= better;
+    const std::optional<Limits> more = LimitsFor(name);
+    if (!more) return false;
+    limits.targets |= more->targets;
+    limits.tiles |= more->tiles;
   }
-  hwy::DisableTargets(disabled);
+  Apply(limits);
   return true;
 }
 
 std::string_view CpuIsa() {
-  TheEnvironment();
+  if (TilesOn()) return kIsas[0].name;
   const int64_t running = HWY_DYNAMIC_DISPATCH(RunningTarget)();
   for (const Isa& isa : kIsas) {
-    if (isa.target == running) return isa.name;
+    if (isa.target == running && !isa.tiles) return isa.name;
   }
   return "unknown";
 }

@@ -15,8 +15,11 @@ namespace rattn {
 Support IsaSupport();
 
 // Names that this processor and build can run and RATTN_ISA allows, the best
-// first: of "avx512", "avx2", "neon", "scalar".
+// first: of "amx", "avx512", "avx2", "neon", "scalar". "amx" is AVX-512 with
+// bf16 products on tiles.
 std::vector<std::string_view> AvailableIsas();
+// Whether the running one is "amx".
+bool TilesOn();
 
 // The instruction set whose code runs, as that code reports itself.
 std::string_view CpuIsa();

@@ -1,4 +1,4 @@
-#include "kernels/cpu/softmax_attention.h"
+#include "kernels/cpu/amx_softmax.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -217,11 +217,16 @@ HWY_EXPORT(ForwardPass);
 }  // namespace
 
 size_t SoftmaxForwardBytes(const Problem& problem) {
+  if (UsesAmxSoftmax(problem)) return AmxSoftmaxForwardBytes(problem);
   return ForwardScratchBytes(problem) * problem.threads;
 }
 
 void SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
                     Workspace workspace) {
+  if (UsesAmxSoftmax(*inputs.problem)) {
+    AmxSoftmaxForward(inputs, outputs, workspace);
+    return;
+  }
   HWY_DYNAMIC_DISPATCH(ForwardPass)(inputs, outputs, workspace);
 }
 

@@ -66,8 +66,8 @@ inline int64_t RoundUp(int64_t x, int64_t step) {
 
 // A block touches window + positions - 1 keys: blocks stay well below the
 // window, but for full vectors, and below what the L1 cache holds.
-inline LocalPlan MakeLocalPlan(const Problem& problem) {
-  constexpr int64_t kMostRows = 64;
+inline LocalPlan MakeLocalPlan(const Problem& problem,
+                               int64_t most_rows = 64) {
   const Shape& shape = problem.shape;
   LocalPlan plan;
   plan.window = LocalWindow(problem.spec.local);
@@ -77,10 +77,10 @@ inline LocalPlan MakeLocalPlan(const Problem& problem) {
                     problem.positions.rope;
   plan.group = GroupSize(shape);
   const int64_t half_window =
-      std::min(plan.window, std::max<int64_t>(shape.key_len, kMostRows)) / 2;
+      std::min(plan.window, std::max<int64_t>(shape.key_len, most_rows)) / 2;
   const int64_t rows = std::min(
       RoundUp(std::max<int64_t>(half_window * plan.group, 1), kMaxLanes),
-      kMostRows);
+      most_rows);
   plan.positions = std::clamp<int64_t>(rows / plan.group, 1, shape.query_len);
   plan.blocks = (shape.query_len + plan.positions - 1) / plan.positions;
   plan.rows = RoundUp(plan.positions * plan.group, kMaxLanes);

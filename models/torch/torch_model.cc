@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "models/error.h"
+#include "models/torch/guarded.h"
 
 namespace rattn {
 namespace {
@@ -72,8 +73,7 @@ std::vector<float> TorchModel::Logits(const Batch& batch,
   const std::vector<RowQuestions> rows = ByRow(batch, at);
   const int64_t vocab = vocab_size();
   std::vector<float> logits(at.size() * vocab);
-  at::set_num_threads(threads_);
-  at::parallel_for(0, batch.rows, 1, [&](int64_t begin, int64_t end) {
+  const auto answer_rows = [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const RowQuestions& row = rows[r];
       if (row.positions.empty()) continue;
@@ -85,7 +85,9 @@ std::vector<float> TorchModel::Logits(const Batch& batch,
                     logits.begin() + row.answers[i] * vocab);
       }
     }
-  });
+  };
+  at::set_num_threads(threads_);
+  Guarded([&] { at::parallel_for(0, batch.rows, 1, answer_rows); });
   return logits;
 }
 
@@ -102,6 +104,14 @@ std::vector<int32_t> TorchModel::Generate(std::span<const int32_t> prompt,
                     "{}",
                     max_new, prefill_chunk));
   }
+  return Guarded([&] {
+    return GenerateGreedily(prompt, max_new, stop_token, prefill_chunk, use);
+  });
+}
+
+std::vector<int32_t> TorchModel::GenerateGreedily(
+    std::span<const int32_t> prompt, int64_t max_new, int32_t stop_token,
+    int64_t prefill_chunk, CacheUse* use) const {
   const c10::InferenceMode inference;
   at::set_num_threads(threads_);
   const bool cached = model_.execution().backend != nullptr;

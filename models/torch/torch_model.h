@@ -28,6 +28,10 @@ class TorchModel : public LanguageModel {
  private:
   std::vector<float> RowLogits(std::span<const int32_t> tokens,
                                std::span<const int64_t> places) const;
+  std::vector<int32_t> GenerateGreedily(std::span<const int32_t> prompt,
+                                        int64_t max_new, int32_t stop_token,
+                                        int64_t prefill_chunk,
+                                        CacheUse* use) const;
 
   int threads_;
   Transformer model_;

@@ -3,31 +3,15 @@
 
 #include <memory>
 
-#include "models/error.h"
+#include "kernels/torch/torch_backend.h"
 #include "models/runtime.h"
 #include "models/torch/checkpoint.h"
+#include "models/torch/guarded.h"
 #include "models/torch/torch_model.h"
 #include "models/torch/trainer.h"
-#if __has_include("kernels/torch/torch_backend.h")
-#include "kernels/torch/torch_backend.h"
-#define RATTN_HAS_TORCH_BACKEND
-#endif
 
 namespace rattn {
 namespace {
-
-// LibTorch's errors carry a stack trace: callers get their first line.
-template <typename F>
-auto Guarded(const F& f) {
-  try {
-    return f();
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    throw RunError("LibTorch: " + text.substr(0, text.find('\n')));
-  } catch (const std::bad_alloc&) {
-    throw RunError("out of memory: use a smaller model, batch or length");
-  }
-}
 
 class TorchRuntime : public ModelRuntime {
  public:
@@ -61,13 +45,7 @@ class TorchRuntime : public ModelRuntime {
     });
   }
 
-  const Backend* torch_backend() const override {
-#ifdef RATTN_HAS_TORCH_BACKEND
-    return TorchBackend();
-#else
-    return nullptr;
-#endif
-  }
+  const Backend* torch_backend() const override { return TorchBackend(); }
   std::string torch_version() const override { return TORCH_VERSION; }
 };
 

@@ -30,9 +30,7 @@ void VisitMixer(const ModelConfig& c, int64_t index, const std::string& prefix,
   const auto ones = [](std::vector<int64_t> shape) {
     return Start{std::move(shape), 0, 1};
   };
-  const bool norms = c.qk_norm == "before_rope" ||
-                     (c.qk_norm == "local_after_rope" && HasLocal(spec));
-  if (norms) {
+  if (NormsQueriesAndKeys(c, spec)) {
     visit(prefix + "q_norm", w.qk.norm_q, ones({c.head_dim}));
     visit(prefix + "k_norm", w.qk.norm_k, ones({c.head_dim}));
   }
