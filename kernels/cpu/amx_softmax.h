@@ -8,15 +8,18 @@
 
 namespace rattn {
 
-// Whether these passes run instead: bf16, AMX in use, and no cache.
+// Whether the forward runs here: bf16, AMX in use, and no cache.
 bool UsesAmxSoftmax(const Problem& problem);
 
 size_t AmxSoftmaxForwardBytes(const Problem& problem);
 void AmxSoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
                        Workspace workspace);
 
+// The same for the backward: no sinks, which all queries see, and groups that
+// fit a block of rows.
+bool UsesAmxSoftmaxBackward(const Problem& problem);
 size_t AmxSoftmaxBackwardBytes(const Problem& problem);
-void AmxSoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
+void AmxSoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
                         const TensorView& out, const TensorView& d_out,
                         const BranchGrads& grads, Workspace workspace);
 

@@ -34,7 +34,7 @@ void CheckTraining(const Problem& problem, const TestOptions& options) {
     for (size_t i = 0; i < expected.size(); ++i) {
       if (got[i] == expected[i]) continue;
       const double limit =
-          RoundsInside(problem) ? 5e-3 * (1 + std::abs(expected[i])) : 4e-6;
+          RoundsInside(problem) ? 1e-2 * (1 + std::abs(expected[i])) : 4e-6;
       ASSERT_NEAR(got[i], expected[i], limit) << name << " " << i;
     }
   }

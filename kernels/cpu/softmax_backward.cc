@@ -1,4 +1,4 @@
-#include "kernels/cpu/softmax_attention.h"
+#include "kernels/cpu/amx_softmax.h"
 #include "kernels/cpu/softmax_backward_plan.h"
 #include "kernels/cpu/targets.h"
 
@@ -319,10 +319,12 @@ HWY_EXPORT(SinkLogitPass);
 }  // namespace
 
 size_t SoftmaxBackwardBytes(const Problem& problem) {
-  return BytesOf([&](Arena* arena) {
+  const size_t bytes = BytesOf([&](Arena* arena) {
     TakeSinkPartials(problem, arena);
     arena->Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
   });
+  if (!UsesAmxSoftmaxBackward(problem)) return bytes;
+  return std::max(bytes, AmxSoftmaxBackwardBytes(problem));
 }
 
 void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
@@ -335,7 +337,11 @@ void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
       arena.Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
   const BackwardCall call = {
       inputs, MakeBackwardPlan(problem), buffers.lse, out, d_out, grads};
-  HWY_DYNAMIC_DISPATCH(BackwardPasses)(call, partials, scratch);
+  if (UsesAmxSoftmaxBackward(problem)) {
+    AmxSoftmaxBackward(inputs, buffers.lse, out, d_out, grads, workspace);
+  } else {
+    HWY_DYNAMIC_DISPATCH(BackwardPasses)(call, partials, scratch);
+  }
   if (buffers.d_sink_logit && buffers.sink_logit) {
     HWY_DYNAMIC_DISPATCH(SinkLogitPass)(call, buffers.d_sink_logit, scratch);
   }
