@@ -17,7 +17,7 @@
 namespace rattn {
 
 // Rows and keys of one step.
-inline constexpr int64_t kBackwardRows = 128;
+inline constexpr int64_t kBackwardRows = 256;
 inline constexpr int64_t kBackwardKeys = 128;
 
 struct BackwardJob {
