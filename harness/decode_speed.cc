@@ -1,17 +1,20 @@
 #include "harness/decode_speed.h"
 
 #include <chrono>
+#include <numeric>
 #include <vector>
 
+#include "harness/interrupt.h"
 #include "harness/measure.h"
+#include "models/error.h"
 
 namespace rattn {
 namespace {
 
 constexpr int32_t kNoStop = -1;
 
-// Training data of the task, repeated to `length` tokens: speed and bytes do
-// not depend on what the tokens say.
+// Training rows of the task, one behind the other and the last one cut: what
+// the tokens say changes neither speed nor bytes.
 std::vector<int32_t> Prompt(const Task& task, int64_t length) {
   const Batch batch = task.TrainBatch(0, 1);
   std::vector<int32_t> prompt(length);
@@ -21,11 +24,41 @@ std::vector<int32_t> Prompt(const Task& task, int64_t length) {
   return prompt;
 }
 
+// Mean seconds of a token per repetition, each on fresh caches. The prompt is
+// outside of the clock; the first repetition only warms up.
+Samples DecodeSamples(const LanguageModel& model,
+                      const std::vector<int32_t>& prompt, int64_t tokens) {
+  const StopRule rule{.max_samples = 50, .max_seconds = 1.5};
+  Samples samples;
+  samples.calls = tokens;
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t n = 0; samples.stopped_by.empty(); ++n) {
+    if (Interrupted()) throw RunError("stopped");
+    CacheUse use;
+    model.Generate(prompt, 1 + tokens, kNoStop, 0, &use);
+    if (n == 0) continue;
+    samples.seconds.push_back(std::accumulate(use.token_seconds.begin(),
+                                              use.token_seconds.end(), 0.0) /
+                              static_cast<double>(tokens));
+    const std::chrono::duration<double> used =
+        std::chrono::steady_clock::now() - start;
+    if (n >= rule.min_samples &&
+        RelativeNoise(Summarize(samples.seconds)) <= rule.noise) {
+      samples.stopped_by = "noise";
+    } else if (n >= rule.max_samples) {
+      samples.stopped_by = "count";
+    } else if (used.count() >= rule.max_seconds) {
+      samples.stopped_by = "time";
+    }
+  }
+  return samples;
+}
+
 }  // namespace
 
-void AddCacheUse(const LanguageModel& model, const Task& task, int64_t length,
+void AddCacheUse(const LanguageModel& model, const Task& task, int64_t context,
                  int64_t decode_tokens, CellResult* result) {
-  const std::vector<int32_t> prompt = Prompt(task, length);
+  const std::vector<int32_t> prompt = Prompt(task, context);
   CacheUse use;
   model.Generate(prompt, 1, kNoStop, 0, &use);
   result->metrics.push_back(
@@ -33,30 +66,20 @@ void AddCacheUse(const LanguageModel& model, const Task& task, int64_t length,
   result->metrics.push_back({"state_bytes",
                              static_cast<double>(use.state_bytes), "B",
                              Better::kLower});
+  result->detail["decode_context"] = context;
+  result->detail["decode_prompt"] = "training rows of the task, repeated";
   if (decode_tokens == 0) return;
-  // The prompt's own time is taken off: both calls pay it.
-  std::vector<Contender> contenders = {
-      {"prompt", [&] { model.Generate(prompt, 1, kNoStop, 0, nullptr); }},
-      {"decode", [&] {
-         model.Generate(prompt, 1 + decode_tokens, kNoStop, 0, nullptr);
-       }}};
-  const std::vector<Samples> samples =
-      MeasureInterleaved(contenders, StopRule{});
-  std::vector<double> seconds(samples[1].seconds);
-  for (size_t i = 0; i < seconds.size(); ++i) {
-    seconds[i] = (seconds[i] - samples[0].seconds[i]) /
-                 static_cast<double>(decode_tokens);
-  }
-  const Summary summary = Summarize(seconds);
+  const Samples samples = DecodeSamples(model, prompt, decode_tokens);
+  const Summary summary = Summarize(samples.seconds);
   Metric metric{"decode_throughput", std::nullopt, "tokens/s", Better::kHigher};
   if (summary.median > 0) {
     metric.value = 1 / summary.median;
   } else {
-    metric.reason = "the prompt's time hides that of the decoded tokens";
+    metric.reason = "the clock is too coarse for so few tokens";
   }
   result->metrics.push_back(metric);
-  result->stats = ToJson(summary, samples[1].stopped_by);
-  result->samples.assign(seconds.begin(), seconds.end());
+  result->stats = ToJson(summary, samples.stopped_by);
+  result->samples.assign(samples.seconds.begin(), samples.seconds.end());
 }
 
 }  // namespace rattn

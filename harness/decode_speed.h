@@ -10,9 +10,10 @@
 namespace rattn {
 
 // Adds kv_bytes and state_bytes, counted where the caches were allocated, after
-// a prompt of `length` tokens of the task and, with decode_tokens > 0,
-// decode_throughput with its samples.
-void AddCacheUse(const LanguageModel& model, const Task& task, int64_t length,
+// a prompt of `context` tokens of the task and, with decode_tokens > 0,
+// decode_throughput with its samples: each the mean time of a token in one of
+// several repetitions.
+void AddCacheUse(const LanguageModel& model, const Task& task, int64_t context,
                  int64_t decode_tokens, CellResult* result);
 
 }  // namespace rattn

@@ -41,7 +41,9 @@ CellResult EvaluateModel(const LanguageModel& model, const Task& task,
   }
   const int64_t used =
       options.length > 0 ? options.length : task.train_length();
-  AddCacheUse(model, task, used, values.at("decode_tokens"), &result);
+  const Json& cached = values.at("decode_context");
+  AddCacheUse(model, task, cached.is_null() ? used : cached.get<int64_t>(),
+              values.at("decode_tokens"), &result);
   result.detail["length"] = used;
   return result;
 }

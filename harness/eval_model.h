@@ -7,8 +7,8 @@
 
 namespace rattn {
 
-// `values`: length, samples, eval_seed, eval_batch, decode_tokens, log_samples
-// of an eval cell. Adds the bytes of the caches after `length` tokens.
+// `values`: length, samples, eval_seed, eval_batch, decode_context,
+// decode_tokens, log_samples of an eval cell. Adds what decoding takes.
 CellResult EvaluateModel(const LanguageModel& model, const Task& task,
                          const Json& values, const CellContext& context);
 

@@ -1,13 +1,19 @@
 // Eval cells: a trained model, scored on a task at a length. Trained first if
 // the cache does not hold it.
+#include <fmt/format.h>
+
 #include "harness/eval_model.h"
 #include "harness/kind_fields.h"
 #include "harness/kinds.h"
 #include "harness/train_fields.h"
 #include "harness/train_product.h"
+#include "models/error.h"
 
 namespace rattn {
 namespace {
+
+// Of a prompt that is made only to be timed.
+constexpr int64_t kLongestContext = int64_t{1} << 20;
 
 const Fields& EvalFields() {
   using enum FieldType;
@@ -22,8 +28,11 @@ const Fields& EvalFields() {
         "task that the model is trained on; null = task"},
        {"train_task_params", kObject, nullptr, false, true,
         "its parameters; null = task_params"},
+       {"decode_context", kCount, nullptr, true, true,
+        "tokens in the caches when their bytes are counted and decoding is "
+        "timed; null = length"},
        {"decode_tokens", kNatural, 0, false, false,
-        "tokens to time the decoding of after `length` tokens; 0 = not timed"},
+        "tokens to time the decoding of; 0 = not timed"},
        {"log_samples", kFlag, false, false, false,
         "keep every sample with its answer in a side file"}},
   });
@@ -49,6 +58,10 @@ std::optional<Cell> Needs(const Cell& cell) {
 
 void Normalize(Json& values, const std::string& origin) {
   TrainCellKind().normalize(values, origin);
+  if (values["decode_context"] > kLongestContext) {
+    throw UserError(fmt::format("{}: decode_context must be {} or fewer",
+                                origin, kLongestContext));
+  }
   if (!values["train_task"].is_null()) {
     CheckNamed(values, "train_task", TaskNames(), origin);
     if (values["train_task"] == values["task"]) values["train_task"] = nullptr;

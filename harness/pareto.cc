@@ -2,34 +2,49 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace rattn {
+namespace {
+
+// A point as costs: lower is better in both.
+struct Costs {
+  double x, low, high, y;
+};
+
+Costs CostsOf(const ParetoPoint& p, Better x_better, Better y_better) {
+  const double y = y_better == Better::kHigher ? -p.y : p.y;
+  if (x_better == Better::kHigher) return {-p.x, -p.x_high, -p.x_low, y};
+  return {p.x, p.x_low, p.x_high, y};
+}
+
+bool Beats(const Costs& a, const Costs& b) {
+  const bool cheaper = a.high<b.low, dearer = a.low> b.high;
+  return a.y < b.y ? !dearer : a.y == b.y && cheaper;
+}
+
+}  // namespace
 
 std::vector<size_t> ParetoFront(const std::vector<ParetoPoint>& points,
                                 Better x_better, Better y_better) {
-  // Costs: lower is better in both.
-  const auto cost = [](double value, Better better) {
-    return better == Better::kHigher ? -value : value;
-  };
-  const auto x = [&](size_t i) { return cost(points[i].x, x_better); };
-  const auto y = [&](size_t i) { return cost(points[i].y, y_better); };
-  std::vector<size_t> order;
+  std::vector<Costs> costs;
+  std::vector<size_t> known, front;
   for (size_t i = 0; i < points.size(); ++i) {
+    costs.push_back(CostsOf(points[i], x_better, y_better));
     if (!std::isnan(points[i].x) && !std::isnan(points[i].y)) {
-      order.push_back(i);
+      known.push_back(i);
     }
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return x(a) != x(b) ? x(a) < x(b) : y(a) < y(b);
-  });
-  std::vector<size_t> front;
-  for (const size_t i : order) {
-    const bool better = front.empty() || y(i) < y(front.back());
-    const bool equal =
-        !front.empty() && y(i) == y(front.back()) && x(i) == x(front.back());
-    if (better || equal) front.push_back(i);
+  for (const size_t i : known) {
+    if (std::none_of(known.begin(), known.end(), [&](size_t other) {
+          return Beats(costs[other], costs[i]);
+        })) {
+      front.push_back(i);
+    }
   }
+  std::stable_sort(front.begin(), front.end(), [&](size_t a, size_t b) {
+    const Costs &p = costs[a], &q = costs[b];
+    return p.x != q.x ? p.x < q.x : p.y < q.y;
+  });
   return front;
 }
 

@@ -36,6 +36,16 @@ TEST(Pareto, EdgeCases) {
               ElementsAre(1));
 }
 
+TEST(Pareto, CostsWhoseBarsTouchAreEqual) {
+  // tokens/s (higher), quality (higher): 12616 over 12576 is noise.
+  const std::vector<ParetoPoint> points = {{12616, 0.5, 12000, 13000},
+                                           {12576, 0.9, 12100, 12800},
+                                           {14000, 0.4, 13900, 14100},
+                                           {9000, 0.9, 8900, 9100}};
+  EXPECT_THAT(ParetoFront(points, Better::kHigher, Better::kHigher),
+              ElementsAre(2, 1));
+}
+
 bool Beats(const ParetoPoint& a, const ParetoPoint& b) {
   return a.x <= b.x && a.y >= b.y && (a.x < b.x || a.y > b.y);
 }

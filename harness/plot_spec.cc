@@ -44,6 +44,8 @@ Json Values(const Plot& plot) {
                       {"y", row.y},
                       {"low", row.low},
                       {"high", row.high},
+                      {"x_low", row.x_low.value_or(row.x)},
+                      {"x_high", row.x_high.value_or(row.x)},
                       {"seeds", row.seeds},
                       {"label", row.label},
                       {"front", row.front},
@@ -189,10 +191,11 @@ class Layers {
       layers.push_back(ChanceText());
     }
     layers.push_back(Bars());
+    if (plot_.pareto) layers.push_back(CostBars());
     layers.push_back(Line());
     if (plot_.pareto) layers.push_back(BeatenPoints());
     layers.push_back(Points());
-    if (plot_.pareto) layers.push_back(Labels());
+    if (HasLabels()) layers.push_back(Labels());
     return layers;
   }
 
@@ -262,6 +265,12 @@ class Layers {
     encoding["y2"] = {{"field", "high"}};
     return Layer({{"type", "rule"}, {"strokeWidth", 1.5}}, false, encoding);
   }
+  Json CostBars() const {
+    Json encoding = Encoding(true);
+    encoding["x"]["field"] = "x_low";
+    encoding["x2"] = {{"field", "x_high"}};
+    return Layer({{"type", "rule"}, {"strokeWidth", 1.5}}, false, encoding);
+  }
   Json Line() const {
     Json encoding = Encoding(true);
     if (!plot_.pareto) {
@@ -306,8 +315,12 @@ class Layers {
                         {"dy", -6},
                         {"fontSize", 10}},
                        false, encoding);
-    layer["transform"].push_back({{"filter", "datum.front"}});
+    if (plot_.pareto) layer["transform"].push_back({{"filter", "datum.front"}});
     return layer;
+  }
+  bool HasLabels() const {
+    return std::any_of(plot_.rows.begin(), plot_.rows.end(),
+                       [](const PlotRow& row) { return !row.label.empty(); });
   }
 
   const Plot& plot_;

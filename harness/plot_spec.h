@@ -18,6 +18,7 @@ struct PlotRow {
   std::string row, column;       // facets
   double x = 0;
   double y = 0, low = 0, high = 0;
+  std::optional<double> x_low, x_high;  // bar of x where it was measured
   int64_t seeds = 1;
   std::string cells;   // ids
   std::string label;   // text beside the mark

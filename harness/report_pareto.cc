@@ -34,7 +34,7 @@ bool CostOf(const ReportInput& input, const ParetoCost& cost,
 void MarkFront(ParetoResult* result) {
   std::vector<ParetoPoint> points;
   for (const auto& entry : result->entries) {
-    points.push_back({entry.cost, entry.quality->value});
+    points.push_back({entry.cost, entry.quality->value, entry.low, entry.high});
   }
   const Better quality = result->entries.front().quality->better;
   for (const size_t i : ParetoFront(points, result->better, quality)) {
@@ -51,12 +51,14 @@ Plot ParetoPlot(const ReportInput& input, const std::string& task,
   plot.name = fmt::format("pareto-{}-{}", cost.name, FileName(task));
   plot.title = fmt::format("{}: quality against {}", task, cost.what);
   plot.subtitle = fmt::format(
-      "{}; {}; filled marks and the dashed line are "
+      "{}; {}; {}; filled marks and the dashed line are "
       "the Pareto front",
-      input.machine, LengthText(any));
+      input.machine, LengthText(any), DecodeContextText(any));
   plot.caption = fmt::format(
-      "No other point is better than a filled one in both score and {}.",
-      cost.what);
+      "No other point beats a filled one in score without costing clearly "
+      "more; costs whose bars touch count as equal. Here the cost is the {}, "
+      "measured with {}.",
+      cost.what, DecodeContextText(any));
   plot.x = {cost.title, cost.axis};
   plot.y = ScoreAxis(any);
   plot.chance = any.chance;
@@ -66,6 +68,8 @@ Plot ParetoPlot(const ReportInput& input, const std::string& task,
       PlotRow row = RowOf(input, *entry.quality);
       row.column = result.facet;
       row.x = entry.cost;
+      row.x_low = entry.low;
+      row.x_high = entry.high;
       row.label = Window(*entry.quality)
                       ? fmt::format("{}", *Window(*entry.quality))
                       : "";

@@ -29,6 +29,14 @@ std::string LengthText(const Point& point) {
                      WithCommas(static_cast<int64_t>(*length)));
 }
 
+std::string DecodeContextText(const Point& point) {
+  const auto context = point.Number("decode_context");
+  const auto tokens = context ? context : point.Number("length");
+  if (!tokens) return "";
+  return fmt::format("{} tokens in the caches",
+                     WithCommas(static_cast<int64_t>(*tokens)));
+}
+
 PlotAxis ScoreAxis(const Point& point) {
   std::string title = fmt::format("{} ({}", point.metric, point.unit);
   if (point.better == Better::kLower) title += ", lower is better";

@@ -11,6 +11,9 @@ namespace rattn {
 std::string FileName(const std::string& name);
 // "length 56 tokens", or "" if the point has none.
 std::string LengthText(const Point& point);
+// "2,048 tokens in the caches": where an eval cell measured what decoding
+// takes.
+std::string DecodeContextText(const Point& point);
 // The axis of a score, with its unit and direction.
 PlotAxis ScoreAxis(const Point& point);
 // Value and bar as text: "0.42 [0.41, 0.43]".

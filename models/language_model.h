@@ -17,6 +17,8 @@ struct TokenAt {
 struct CacheUse {
   int64_t kv_bytes = 0;     // keys and values of all layers
   int64_t state_bytes = 0;  // recurrent states of all layers
+  // Time of every token after the first, which pays for the prompt.
+  std::vector<double> token_seconds;
 };
 
 class LanguageModel {
@@ -29,7 +31,7 @@ class LanguageModel {
                                     std::span<const TokenAt> at) const = 0;
   // Greedy continuation of one prompt through the caches, `prefill_chunk`
   // tokens at a time (0 = all at once); stops after `max_new` tokens or after
-  // `stop_token` (-1 = never). `use`, if given, receives measured bytes.
+  // `stop_token` (-1 = never). `use`, if given, receives what was measured.
   virtual std::vector<int32_t> Generate(std::span<const int32_t> prompt,
                                         int64_t max_new, int32_t stop_token,
                                         int64_t prefill_chunk,

@@ -45,13 +45,19 @@ class FakeModel : public LanguageModel {
 
   std::vector<int32_t> Generate(std::span<const int32_t> prompt,
                                 int64_t max_new, int32_t stop_token, int64_t,
-                                CacheUse*) const override {
+                                CacheUse* use) const override {
     std::vector<int32_t> tokens(prompt.begin(), prompt.end());
     while (static_cast<int64_t>(tokens.size() - prompt.size()) < max_new) {
       const auto row = logits_(tokens);
       tokens.push_back(static_cast<int32_t>(
           std::max_element(row.begin(), row.end()) - row.begin()));
       if (tokens.back() == stop_token) break;
+    }
+    if (use != nullptr) {
+      const size_t generated = tokens.size() - prompt.size();
+      // Bytes that name the context, times that are no noise.
+      *use = {static_cast<int64_t>(prompt.size()), 0,
+              std::vector<double>(generated > 0 ? generated - 1 : 0, 1e-3)};
     }
     return {tokens.begin() + static_cast<int64_t>(prompt.size()), tokens.end()};
   }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "models/error.h"
 #include "models/torch/guarded.h"
@@ -119,8 +120,10 @@ std::vector<int32_t> TorchModel::GenerateGreedily(
   if (cached) caches = model_.MakeCaches();
   std::vector<int32_t> text(prompt.begin(), prompt.end());
   std::vector<int32_t> generated;
+  std::vector<double> seconds;
   int64_t fed = 0;  // tokens of the text that the caches hold
   while (static_cast<int64_t>(generated.size()) < max_new) {
+    const auto start = std::chrono::steady_clock::now();
     std::vector<float> logits;
     const int64_t length = static_cast<int64_t>(text.size());
     if (!cached) {
@@ -140,10 +143,14 @@ std::vector<int32_t> TorchModel::GenerateGreedily(
     }
     generated.push_back(Greedy(logits));
     text.push_back(generated.back());
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+            .count());
     if (generated.back() == stop_token) break;
   }
   if (use != nullptr) {
-    *use = {};
+    if (!seconds.empty()) seconds.erase(seconds.begin());
+    *use = {0, 0, std::move(seconds)};
     for (const KvCache& cache : caches) {
       use->kv_bytes += static_cast<int64_t>(cache.KvBytes());
       use->state_bytes += static_cast<int64_t>(cache.StateBytes());
