@@ -39,6 +39,10 @@ Cell BuildCell(const CellKind& kind, const Json& values,
   for (const Field& field : kind.fields()) {
     (field.axis ? axes : params)[field.key] = complete.at(field.key);
   }
+  // A model whose figures changed under its name is another model.
+  if (complete.contains("model_hash")) {
+    params["model_hash"] = complete["model_hash"];
+  }
   return MakeCell(std::string(kind.name), std::move(axes), std::move(params));
 }
 

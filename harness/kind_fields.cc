@@ -70,6 +70,12 @@ void CheckNamed(const Json& values, const std::string& key,
                               NearestHint(name, known)));
 }
 
+void CheckThreads(const Json& values, const std::string& origin) {
+  if (values.at("threads") <= kMostThreads) return;
+  throw UserError(
+      fmt::format("{}: threads must be {} or fewer", origin, kMostThreads));
+}
+
 std::vector<std::string> BackendNames(bool with_aten) {
   std::vector<std::string> names;
   for (const BackendEntry& entry : BackendList()) {
@@ -87,8 +93,11 @@ Dtype ParseDtype(const std::string& name) {
                               NearestHint(name, {"fp64", "fp32", "bf16"})));
 }
 
-ModelConfig ModelOf(const Json& values, const std::string& origin) {
-  ModelConfig config = LoadOnce(values.at("model"));
+namespace {
+
+// `config` with its pattern and local mixer replaced where `values` name them.
+ModelConfig Changed(ModelConfig config, const Json& values,
+                    const std::string& origin) {
   if (const Json& pattern = values.at("pattern"); !pattern.is_null()) {
     config.pattern.clear();
     for (const char letter : pattern.get<std::string>()) {
@@ -104,28 +113,40 @@ ModelConfig ModelOf(const Json& values, const std::string& origin) {
   return config;
 }
 
-void NormalizeModel(Json& values, const std::string& origin) {
-  ModelConfig config = ModelOf(values, origin);
-  if (!HasLocalLayers(config)) {
-    if (!values["variant"].is_null()) {
-      throw UserError(fmt::format(
-          "{}: model {} with pattern {} has no local layer for variant {}",
-          origin, config.name, PatternOf(config),
-          values["variant"].get<std::string>()));
-    }
-    values["window_keys"] = values["sinks"] = nullptr;
-  } else {
-    if (values["variant"].is_null()) {
-      values["variant"] = config.local.variant;
-      if (values["window_keys"].is_null() && config.local.window_keys > 0) {
-        values["window_keys"] = config.local.window_keys;
-      }
-      if (values["sinks"].is_null() && config.local.sinks >= 0) {
-        values["sinks"] = config.local.sinks;
-      }
-    }
+void RefuseLocalMixer(const ModelConfig& config, const Json& values,
+                      const std::string& origin) {
+  if (values["variant"].is_null()) return;
+  throw UserError(fmt::format(
+      "{}: model {} with pattern {} has no local layer for variant {}", origin,
+      config.name, PatternOf(config), values["variant"].get<std::string>()));
+}
+
+void TakeLocalMixer(const MixerConfig& local, Json& values) {
+  if (!values["variant"].is_null()) return;
+  values["variant"] = local.variant;
+  if (values["window_keys"].is_null() && local.window_keys > 0) {
+    values["window_keys"] = local.window_keys;
+  }
+  if (values["sinks"].is_null() && local.sinks >= 0) {
+    values["sinks"] = local.sinks;
+  }
+}
+
+}  // namespace
+
+ModelConfig ModelOf(const Json& values, const std::string& origin) {
+  return Changed(LoadOnce(values.at("model")), values, origin);
+}
+
+void DescribeModel(const ModelConfig& given, Json& values,
+                   const std::string& origin) {
+  ModelConfig config = Changed(given, values, origin);
+  if (HasLocalLayers(config)) {
+    TakeLocalMixer(config.local, values);
     NormalizeMixer(values, origin);
-    config = ModelOf(values, origin);
+    config = Changed(given, values, origin);
+  } else {
+    values["variant"] = values["window_keys"] = values["sinks"] = nullptr;
   }
   values["pattern"] = PatternOf(config);
   // Name and source are words about the model, not figures of it.
@@ -133,6 +154,13 @@ void NormalizeModel(Json& values, const std::string& origin) {
   figures.erase("name");
   figures.erase("source");
   values["model_hash"] = HashJson(figures).substr(0, 16);
+}
+
+void NormalizeModel(Json& values, const std::string& origin) {
+  const ModelConfig& model = LoadOnce(values.at("model"));
+  const ModelConfig config = Changed(model, values, origin);
+  if (!HasLocalLayers(config)) RefuseLocalMixer(config, values, origin);
+  DescribeModel(model, values, origin);
 }
 
 }  // namespace rattn

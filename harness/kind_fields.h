@@ -23,6 +23,11 @@ void CheckNamed(const Json& values, const std::string& key,
 // Names of backends, and "aten" where plain LibTorch operations count as one.
 std::vector<std::string> BackendNames(bool with_aten);
 
+// More than one per core is of no use, and thousands take a machine down.
+inline constexpr int64_t kMostThreads = 1024;
+// Throws UserError where `threads` is above that.
+void CheckThreads(const Json& values, const std::string& origin);
+
 // "fp32" -> kF32. The name must be one of a Dtype.
 Dtype ParseDtype(const std::string& name);
 
@@ -33,5 +38,8 @@ ModelConfig ModelOf(const Json& values, const std::string& origin);
 // Brings pattern, variant, window_keys and sinks of a model cell into their one
 // spelling and adds "model_hash", which stands for all the model's figures.
 void NormalizeModel(Json& values, const std::string& origin);
+// The same of a config that is at hand, with null where it has no local layer.
+void DescribeModel(const ModelConfig& config, Json& values,
+                   const std::string& origin);
 
 }  // namespace rattn

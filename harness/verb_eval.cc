@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "harness/checkpoint_cell.h"
 #include "harness/eval_model.h"
 #include "harness/file_io.h"
 #include "harness/interrupt.h"
@@ -30,10 +31,6 @@ struct EvalVerbOptions {
 std::vector<Json> ValuesPerLength(const EvalVerbOptions& options) {
   Json values = options.fields->Values();
   values["log_samples"] = !options.log_samples.empty();
-  // A checkpoint brings its own model: the field only has to name one.
-  if (!options.checkpoint.empty() && !values.contains("model")) {
-    values["model"] = "tiny-recall";
-  }
   if (options.lengths.empty()) return {values};
   std::vector<Json> all;
   for (const int64_t length : options.lengths) {
@@ -69,7 +66,9 @@ int RunEval(const EvalVerbOptions& options) {
   CatchInterrupts();
   std::vector<Cell> cells;
   for (const Json& values : ValuesPerLength(options)) {
-    cells.push_back(BuildCell(EvalCellKind(), values, "eval"));
+    cells.push_back(options.checkpoint.empty()
+                        ? BuildCell(EvalCellKind(), values, "eval")
+                        : CheckpointCell(options.checkpoint, values));
   }
   if (options.show > 0) {
     ShowSamples(options, ValuesOf(cells.front()));
