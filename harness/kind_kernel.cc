@@ -104,9 +104,7 @@ void Normalize(Json& values, const std::string& origin) {
   CheckNamed(values, "phase", phases, origin);
   CheckNamed(values, "dtype", {"fp32", "bf16", "fp64"}, origin);
   CheckNamed(values, "backend", BackendNames(/*with_aten=*/false), origin);
-  if (values["threads"] > 1024) {
-    throw UserError(origin + ": threads must be 1024 or fewer");
-  }
+  CheckThreads(values, origin);
   // What a phase does not use must not make two cells of one measurement.
   if (values["phase"] != "extend") values["new_tokens"] = 1;
   const Phase phase = PhaseOf(values["phase"]);

@@ -14,6 +14,7 @@ namespace {
 
 void Normalize(Json& values, const std::string& origin) {
   NormalizeModel(values, origin);
+  CheckThreads(values, origin);
   CheckNamed(values, "dtype", {"fp32", "bf16"}, origin);
   CheckNamed(values, "backend", BackendNames(/*with_aten=*/true), origin);
   CheckNamed(values, "task", TaskNames(), origin);

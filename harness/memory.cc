@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <new>
 
 #include "harness/mixer_fields.h"
+#include "harness/process_memory.h"
 #include "harness/text_format.h"
 #include "kernels/catalog.h"
 #include "kernels/cost.h"
@@ -20,18 +20,6 @@ namespace {
 
 // Left for everything else when memory is allocated to be measured.
 constexpr double kShareOfAvailable = 0.8;
-
-// MemAvailable of /proc/meminfo in bytes; 0 if unknown.
-int64_t AvailableMemory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, unit;
-  int64_t kib = 0;
-  while (file >> key >> kib) {
-    std::getline(file, unit);
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return 0;
-}
 
 Problem CacheProblem(const ModelConfig& config, int64_t layer,
                      const MemoryOptions& options) {
@@ -69,6 +57,17 @@ int64_t AllocatedEstimate(const LayerKindMemory& kind, int64_t copies) {
   return (kind.kv_bytes + kind.state_bytes) / kind.layers * copies;
 }
 
+// The problem with no more ring slots than `tokens` can fill: a window longer
+// than the context is no reason to hold more than the context.
+Problem Filled(Problem problem, int64_t tokens) {
+  MixerSpec& spec = problem.spec;
+  const int64_t beside_sinks =
+      std::max<int64_t>(tokens - SinkCount(spec.local), 1);
+  spec.local.window_keys = std::min(spec.local.window_keys, beside_sinks);
+  spec.memory_window_keys = std::min(spec.memory_window_keys, tokens);
+  return problem;
+}
+
 // Allocates caches for `options.context` tokens and counts their bytes.
 void Measure(const Problem& problem, const MemoryOptions& options,
              LayerKindMemory* kind, std::vector<KvCache>* held) {
@@ -83,9 +82,10 @@ void Measure(const Problem& problem, const MemoryOptions& options,
     return;
   }
   int64_t kv = 0, state = 0;
+  const Problem filled = Filled(problem, options.context);
   try {
     for (int64_t i = 0; i < copies; ++i) {
-      KvCache& cache = held->emplace_back(problem);
+      KvCache& cache = held->emplace_back(filled);
       cache.Reserve(options.context);
       kv += static_cast<int64_t>(cache.KvBytes());
       state += static_cast<int64_t>(cache.StateBytes());

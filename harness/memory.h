@@ -32,8 +32,8 @@ struct LayerKindMemory {
   int64_t state_bytes = 0;                 // one state per KV head
   int64_t state_bytes_per_query_head = 0;  // as the reference JAX code has it
   // Absent with a reason where nothing was allocated. A ring is allocated
-  // whole and a growing cache in pages of kPageTokens, so that a short
-  // sequence takes more than the formula says.
+  // for the window or, if that is less, the context; a growing cache in pages
+  // of kPageTokens, so that a short sequence takes more than the formula says.
   std::optional<int64_t> measured_kv_bytes;
   std::optional<int64_t> measured_state_bytes;
   std::string reason;

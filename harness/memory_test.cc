@@ -114,6 +114,15 @@ TEST(Memory, MeasuredEqualsFormulaWhereWholePagesAreUsed) {
   }
 }
 
+TEST(Memory, AWindowAboveTheContextTakesTheContext) {
+  for (const char* variant : {"swa", "swa+sinks", "rattention", "rla"}) {
+    SCOPED_TRACE(variant);
+    const auto memory = MemoryOf("tiny-recall", variant, 1 << 20, kPageTokens,
+                                 MeasureMemory::kAll);
+    EXPECT_EQ(memory.measured_kv_bytes, memory.kv_bytes);
+  }
+}
+
 TEST(Memory, WhatDoesNotFitIsNotMeasuredAndSaysWhy) {
   const auto memory = ComputeMemory(
       LoadModelConfig("llama-2-7b"),

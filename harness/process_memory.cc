@@ -6,8 +6,8 @@
 namespace rattn {
 namespace {
 
-int64_t StatusBytes(const std::string& key) {
-  std::ifstream status("/proc/self/status");
+int64_t BytesOf(const char* path, const std::string& key) {
+  std::ifstream status(path);
   std::string word;
   while (status >> word) {
     int64_t kib = 0;
@@ -18,8 +18,9 @@ int64_t StatusBytes(const std::string& key) {
 
 }  // namespace
 
-int64_t PeakMemory() { return StatusBytes("VmHWM:"); }
-int64_t CurrentMemory() { return StatusBytes("VmRSS:"); }
+int64_t PeakMemory() { return BytesOf("/proc/self/status", "VmHWM:"); }
+int64_t CurrentMemory() { return BytesOf("/proc/self/status", "VmRSS:"); }
+int64_t AvailableMemory() { return BytesOf("/proc/meminfo", "MemAvailable:"); }
 
 bool ResetPeakMemory() {
   std::ofstream file("/proc/self/clear_refs");

@@ -122,13 +122,65 @@ TEST_F(SweepTrain, TrainEvalAndGenerateVerbs) {
                   folder / "samples.jsonl", "--json"},
                  Cache(folder));
   ASSERT_EQ(scored.exit_code, 0) << scored.err;
-  EXPECT_EQ(Json::parse(scored.out).size(), 2u);
+  const Json scores = Json::parse(scored.out);
+  ASSERT_EQ(scores.size(), 2u);
+  // Named as what the checkpoint holds, not as defaults of flags.
+  EXPECT_EQ(scores[0]["axes"]["variant"], "rattention");
+  EXPECT_EQ(scores[0]["axes"]["window_keys"], 4);
+  EXPECT_EQ(scores[0]["axes"]["steps"], 3);
+  const std::vector<std::string> eval = {"eval", "--checkpoint", checkpoint};
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), eval.begin(), eval.end());
+    return RunProgram(more, Cache(folder));
+  };
+  const Ended flag = refused({"--variant", "full"});
+  EXPECT_EQ(flag.exit_code, 2);
+  EXPECT_THAT(flag.err, HasSubstr("cannot be given with --checkpoint"));
+  const Ended task = refused({"--task", "ruler"});
+  EXPECT_EQ(task.exit_code, 2);
+  EXPECT_THAT(task.err, HasSubstr("trained on two_hop with 48 tokens"));
   EXPECT_FALSE(FileText(folder / "samples.jsonl").empty());
   const Ended generated =
       RunProgram({"generate", "--checkpoint", checkpoint, "--tokens", "1,2,3",
                   "--max-new", "5", "--json"});
   ASSERT_EQ(generated.exit_code, 0) << generated.err;
   EXPECT_EQ(Json::parse(generated.out)["tokens"].size(), 5u);
+}
+
+TEST_F(SweepTrain, DamagedProductsAreTrainedAgain) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> train = {
+      "train",   "--model", "tiny-recall", "--task", "two_hop",
+      "--steps", "2",       "--batch",     "2",      "--json"};
+  const Ended first = RunProgram(train, Cache(folder));
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  const std::string product =
+      folder / ("cache/products/" +
+                Json::parse(first.out)["detail"]["product"].get<std::string>());
+  std::filesystem::resize_file(product + "/checkpoint.safetensors", 100);
+  const Ended again = RunProgram(train, Cache(folder));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(Json::parse(again.out)["detail"]["reused"], false);
+  std::ofstream(product + "/result.json") << "";
+  EXPECT_EQ(RunProgram(train, Cache(folder)).exit_code, 0);
+}
+
+TEST_F(SweepTrain, WhatCannotBeTrainedIsRefusedBeforeItStarts) {
+  const TemporaryFolder folder;
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"train", "--model", "tiny-recall", "--task",
+                               "two_hop", "--steps", "1"});
+    return RunProgram(more, Cache(folder));
+  };
+  const Ended threads = train({"--threads", "1000000"});
+  EXPECT_EQ(threads.exit_code, 2);
+  EXPECT_THAT(threads.err, HasSubstr("threads must be 1024 or fewer"));
+  const Ended batch = train({"--batch", "1000000000"});
+  EXPECT_EQ(batch.exit_code, 2);
+  EXPECT_THAT(batch.err, HasSubstr("lower the batch"));
+  const Ended target = train({"--checkpoint", folder.path()});
+  EXPECT_EQ(target.exit_code, 2);
+  EXPECT_THAT(target.err, HasSubstr("is a folder"));
 }
 
 }  // namespace

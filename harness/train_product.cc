@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
+#include <vector>
 
 #include "harness/interrupt.h"
 #include "harness/kind_fields.h"
+#include "harness/process_memory.h"
+#include "harness/text_format.h"
 #include "harness/train_fields.h"
 #include "models/error.h"
+#include "models/safetensors.h"
 
 namespace rattn {
 namespace {
@@ -17,14 +22,65 @@ namespace fs = std::filesystem;
 // A killed training repeats at most these steps.
 constexpr int64_t kCheckpointEvery = 100;
 
-TrainedProduct Load(const std::string& folder) {
-  return {fs::path(folder).filename().string(), folder + kCheckpointFile,
-          /*reused=*/true, ReadJsonFile(folder + kResultFile)};
+// Whether `read` can read the file; one that it cannot read is removed, so that
+// damage (a full disk, a crash) is repaired by training again.
+template <typename Read>
+bool IsWhole(const std::string& path, const Read& read) {
+  if (!fs::exists(path)) return false;
+  try {
+    read(path);
+    return true;
+  } catch (const std::exception&) {
+    fs::remove_all(path);
+    return false;
+  }
 }
 
-bool IsFinished(const std::string& folder) {
-  return fs::exists(folder + kResultFile) &&
-         fs::exists(folder + kCheckpointFile);
+void ReadResult(const std::string& path) {
+  const Json result = ReadJsonFile(path);
+  for (const char* key :
+       {"loss", "seconds", "tokens_per_s", "parameters", "resumed_from"}) {
+    result.at(key).get<double>();
+  }
+  result.at("loss_curve").get<std::vector<double>>();
+}
+
+// The finished product of the folder, if it is whole. Removes what is damaged.
+std::optional<TrainedProduct> Load(const std::string& folder) {
+  const bool model =
+      IsWhole(folder + kCheckpointFile,
+              [](const std::string& path) { SafeTensorsFile file(path); });
+  const bool result = IsWhole(folder + kResultFile, ReadResult);
+  if (!model || !result) return std::nullopt;
+  return TrainedProduct{fs::path(folder).filename().string(),
+                        folder + kCheckpointFile, /*reused=*/true,
+                        ReadJsonFile(folder + kResultFile)};
+}
+
+// At least so many bytes: weights, gradients and both moments, and what the
+// backward pass keeps of every token.
+double TrainingBytes(const TrainingSpec& training, int64_t length) {
+  const ModelConfig& m = training.model;
+  const auto number = [](int64_t n) { return static_cast<double>(n); };
+  const double heads = number(m.query_heads) + 2 * number(m.kv_heads);
+  const double layer = 4 * number(m.d_model) + heads * number(m.head_dim) +
+                       3 * number(m.ffn_dim);
+  const double token =
+      number(m.layers) * layer + number(m.d_model) + number(m.vocab_size);
+  return sizeof(float) *
+         (4 * number(CountParameters(m).total) +
+          number(training.options.batch) * number(length) * token);
+}
+
+void CheckMemory(const TrainingSpec& training, const Task& task) {
+  const double needed = TrainingBytes(training, task.train_length());
+  const double available = static_cast<double>(AvailableMemory());
+  if (available <= 0 || needed <= available) return;
+  throw UserError(fmt::format(
+      "training {} with batch {} x {} tokens takes at least {}, {} of memory "
+      "are available; lower the batch",
+      training.model.name, training.options.batch, task.train_length(),
+      FormatBytes(needed), FormatBytes(available)));
 }
 
 Json ResultJson(const TrainResult& trained) {
@@ -57,7 +113,8 @@ TrainedProduct TrainProduct(const TrainingSpec& training, const Task& task,
   MakeWritableFolder(folder);
   // Another sweep may be training the same model: wait for its result.
   const FileLock lock = FileLock::Wait(folder + "/lock");
-  if (IsFinished(folder)) return Load(folder);
+  if (auto finished = Load(folder)) return *finished;
+  CheckMemory(training, task);
   RemoveStaleTemporaries(folder);
   WriteFileAtomically(folder + "/key.json",
                       ProductKey(training, task).dump(2) + "\n");

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 
+#include "harness/kind_fields.h"
 #include "harness/text_format.h"
 #include "harness/verb_functions.h"
 #include "models/error.h"
@@ -114,7 +115,7 @@ void AddGenerate(CLI::App& app, Action* action) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   app.add_option("--threads", options->execution.threads, "0 = all")
-      ->check(kAtLeastZero);
+      ->check(CLI::Range(int64_t{0}, kMostThreads));
   app.add_flag("--json", options->json, "machine-readable output");
   *action = [options] { return RunGenerate(*options); };
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "harness/file_io.h"
 #include "harness/interrupt.h"
 #include "harness/kinds.h"
 #include "harness/model_verb_flags.h"
@@ -23,17 +24,21 @@ struct TrainVerbOptions {
   bool json = false;
 };
 
-void CopyFile(const std::string& from, const std::string& to) {
-  std::error_code error;
-  std::filesystem::copy_file(
-      from, to, std::filesystem::copy_options::overwrite_existing, error);
-  if (error) {
-    throw RunError(fmt::format("cannot write '{}': {}", to, error.message()));
+// Before the training: a path that cannot be written must not cost one.
+void CheckTarget(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (path.empty()) return;
+  if (fs::is_directory(path)) {
+    throw UserError(
+        fmt::format("--checkpoint '{}' is a folder: name a file in it", path));
   }
+  const fs::path folder = fs::path(path).parent_path();
+  MakeWritableFolder(folder.empty() ? "." : folder.string());
 }
 
 int RunTrain(const TrainVerbOptions& options) {
   CatchInterrupts();
+  CheckTarget(options.checkpoint);
   const Cell cell =
       BuildCell(TrainCellKind(), options.fields->Values(), "train");
   if (!options.json) fmt::print("{}\n", Describe(cell));
@@ -50,7 +55,10 @@ int RunTrain(const TrainVerbOptions& options) {
   const std::string kept = context.products + "/" +
                            result.detail["product"].get<std::string>() +
                            kCheckpointFile;
-  if (!options.checkpoint.empty()) CopyFile(kept, options.checkpoint);
+  if (!options.checkpoint.empty()) {
+    WriteFileAtomically(options.checkpoint,
+                        ReadTextFile(kept, std::filesystem::file_size(kept)));
+  }
   if (options.json) {
     fmt::print("{}\n", CellFileJson(cell, result).dump(2));
     return kExitDone;
