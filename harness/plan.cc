@@ -168,29 +168,54 @@ void CheckChoice(const FieldChoice& choice, const char* flag) {
   }
 }
 
-// Sets a field in every group whose kind has it.
+bool Names(const Json& group, const std::string& key) {
+  return (group.contains("fixed") && group["fixed"].contains(key)) ||
+         (group.contains("axes") && group["axes"].contains(key));
+}
+
+// Sets a field in the groups that name it: a list of seeds for trainings must
+// not multiply timings. Where none does, in every group whose kind has it.
 void Override(const FieldChoice& choice, Json* config) {
   CheckChoice(choice, "--set");
-  bool used = false;
+  std::vector<Json*> having, naming;
   for (Json& group : (*config)["groups"]) {
     const CellKind& kind = FindCellKind(group["kind"].get<std::string>(), "");
     if (FindField(kind.fields(), choice.key) == nullptr) continue;
-    used = true;
-    if (group.contains("fixed")) group["fixed"].erase(choice.key);
-    group["axes"][choice.key] = choice.values;
+    having.push_back(&group);
+    if (Names(group, choice.key)) naming.push_back(&group);
   }
-  if (!used) {
+  if (having.empty()) {
     throw UserError(fmt::format(
         "--set: no group of this sweep has a field '{}'", choice.key));
+  }
+  for (Json* group : naming.empty() ? having : naming) {
+    if (group->contains("fixed")) (*group)["fixed"].erase(choice.key);
+    (*group)["axes"][choice.key] = choice.values;
+  }
+}
+
+Json ValueFor(const FieldChoice& choice, const Cell& cell) {
+  return choice.key == "kind" ? Json(cell.kind) : cell.Get(choice.key);
+}
+
+// A value that no cell has is a typing error, not a filter.
+void CheckFilterValues(const FieldChoice& choice,
+                       const std::vector<Cell>& cells) {
+  std::set<std::string> known;
+  for (const Cell& cell : cells)
+    known.insert(ValueText(ValueFor(choice, cell)));
+  for (const Json& value : choice.values) {
+    if (known.contains(ValueText(value))) continue;
+    throw UserError(fmt::format(
+        "--filter: no cell has {} = {}{}", choice.key, ValueText(value),
+        NearestHint(ValueText(value), {known.begin(), known.end()})));
   }
 }
 
 bool PassesFilter(const Cell& cell, const std::vector<FieldChoice>& filter) {
   return std::all_of(
       filter.begin(), filter.end(), [&](const FieldChoice& choice) {
-        const Json value =
-            choice.key == "kind" ? Json(cell.kind) : cell.Get(choice.key);
-        return Matches(Json(choice.values), value);
+        return Matches(Json(choice.values), ValueFor(choice, cell));
       });
 }
 
@@ -264,10 +289,13 @@ Plan MakePlan(const Json& config, const std::string& origin,
     Override(choice, &plan.config_json);
   }
   plan.config = ParseFields<SweepConfig>(plan.config_json, origin);
-  if (plan.config.name.empty() ||
+  if (plan.config.name.empty() || plan.config.name.starts_with('.') ||
       plan.config.name.find('/') != std::string::npos) {
     throw UserError(origin +
                     ": \"name\" must be a word that can name a folder");
+  }
+  if (!(plan.config.time_limit > 0)) {
+    throw UserError(origin + ": \"time_limit\" must be above 0");
   }
   std::vector<Cell> product;
   for (size_t i = 0; i < plan.config.groups.size(); ++i) {
@@ -278,13 +306,14 @@ Plan MakePlan(const Json& config, const std::string& origin,
                   fmt::format("{}: {} ({})", origin, label, group.kind))
         .Expand(&product);
   }
-  for (const FieldChoice& choice : options.filter) {
-    CheckChoice(choice, "--filter");
-  }
   std::vector<Cell> all;
   Collector collect_all(&all), collect_kept(&plan.cells);
-  for (const Cell& cell : product) {
-    collect_all.Add(cell);
+  for (const Cell& cell : product) collect_all.Add(cell);
+  for (const FieldChoice& choice : options.filter) {
+    CheckChoice(choice, "--filter");
+    CheckFilterValues(choice, all);
+  }
+  for (const Cell& cell : all) {
     if (PassesFilter(cell, options.filter)) collect_kept.Add(cell);
   }
   for (const Cell& cell : all) plan.all_ids.push_back(cell.id);

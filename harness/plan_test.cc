@@ -87,8 +87,6 @@ TEST(Plan, FilterAndSet) {
   EXPECT_EQ(plan.all_ids.size(), 5u);
   options.filter = {ParseChoice("window_keys=null", "--filter")};
   EXPECT_EQ(MakePlan(Kernels(), "t", options).cells.size(), 1u);
-  options.filter = {ParseChoice("kind=train", "--filter")};
-  EXPECT_EQ(MakePlan(Kernels(), "t", options).cells.size(), 0u);
   options.filter.clear();
   options.set = {ParseChoice("window_keys=4,5,6", "--set"),
                  ParseChoice("context=100", "--set")};
@@ -96,6 +94,37 @@ TEST(Plan, FilterAndSet) {
   EXPECT_EQ(plan.cells.size(), 7u);
   EXPECT_EQ(plan.cells[1].Get("window_keys"), 4);
   EXPECT_EQ(plan.cells[1].Get("context"), 100);
+}
+
+TEST(Plan, AFilterValueThatNoCellHasIsAnError) {
+  PlanOptions options;
+  options.filter = {ParseChoice("variant=swaa", "--filter")};
+  EXPECT_THAT(Error(Kernels(), options), HasSubstr("did you mean \"swa\""));
+  options.filter = {ParseChoice("kind=bogus", "--filter")};
+  EXPECT_THAT(Error(Kernels(), options), HasSubstr("kind = bogus"));
+}
+
+TEST(Plan, SetLeavesGroupsAloneThatDoNotNameTheField) {
+  Json config = Config(R"({"kind": "train", "axes": {"seed": [0]},
+    "fixed": {"model": "tiny-recall", "task": "two_hop"}})");
+  config["groups"].push_back(Kernels()["groups"][0]);
+  PlanOptions options;
+  const size_t kernels = MakePlan(Kernels(), "t", {}).cells.size();
+  options.set = {ParseChoice("seed=0,1,2", "--set")};
+  EXPECT_EQ(MakePlan(config, "t", options).cells.size(), 3 + kernels);
+  // Named by none: every group that has it.
+  options.set = {ParseChoice("batch=1,2", "--set")};
+  config["groups"][1]["fixed"].erase("batch");
+  EXPECT_EQ(MakePlan(config, "t", options).cells.size(), 2 + 2 * kernels);
+}
+
+TEST(Plan, NamesAndLimitsThatCannotWorkAreRefused) {
+  Json config = Kernels();
+  config["name"] = "..";
+  EXPECT_THAT(Error(config), HasSubstr("name"));
+  config["name"] = "x";
+  config["time_limit"] = -1;
+  EXPECT_THAT(Error(config), HasSubstr("above 0"));
 }
 
 TEST(Plan, ChoicesKeepBracketsAndQuotesTogether) {

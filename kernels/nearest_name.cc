@@ -10,6 +10,7 @@ namespace {
 // distance costs the product of the lengths.
 constexpr size_t kLongestName = 128;
 constexpr size_t kShortestPrefix = 3;
+constexpr size_t kListed = 8;  // names listed where none is near
 
 std::string Folded(std::string_view name) {
   std::string folded(name.substr(0, kLongestName));
@@ -63,7 +64,17 @@ std::string NearestName(std::string_view name,
 std::string NearestHint(std::string_view name,
                         const std::vector<std::string>& candidates) {
   if (candidates.empty()) return "";
-  return "; did you mean \"" + NearestName(name, candidates) + "\"?";
+  const std::string nearest = NearestName(name, candidates);
+  // More than half of the letters changed is another word, not a slip.
+  const size_t letters = std::min(name.size(), kLongestName);
+  if (2 * static_cast<size_t>(Edits(name, nearest)) <= letters + 1) {
+    return "; did you mean \"" + nearest + "\"?";
+  }
+  std::string known;
+  for (size_t i = 0; i < std::min(candidates.size(), kListed); ++i) {
+    known += (known.empty() ? "" : ", ") + candidates[i];
+  }
+  return "; there are " + known + (candidates.size() > kListed ? ", ..." : "");
 }
 
 }  // namespace rattn

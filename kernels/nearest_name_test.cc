@@ -26,6 +26,10 @@ TEST(NearestName, AbbreviationsAreNear) {
   EXPECT_EQ(NearestName("before", {"none", "before_rope"}), "before_rope");
 }
 
+TEST(NearestName, WhatIsNearNothingGetsTheList) {
+  EXPECT_EQ(NearestHint("nope", {"full", "swa"}), "; there are full, swa");
+}
+
 TEST(NearestName, TakesNamesOfAnyLength) {
   EXPECT_EQ(NearestName(std::string(1 << 20, 'x'), {"swa"}), "swa");
 }
