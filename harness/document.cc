@@ -36,7 +36,7 @@ th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
 th.l, td.l { text-align: left; }
-td.l { white-space: normal; min-width: 4rem; }
+td.l:last-child { white-space: normal; min-width: 12rem; }
 li { margin: .25rem 0; }
 @media print { nav { display: none; } }
 )";

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "harness/crossover.h"
+#include "harness/report_summary.h"
 #include "harness/report_text.h"
 #include "harness/text_format.h"
 #include "kernels/catalog.h"
@@ -88,16 +89,18 @@ class GroupFindings {
   void SmallestWindow(const std::string& series) {
     const auto it = by_series_.find(series);
     if (it == by_series_.end()) return;
-    const Point* smallest = nullptr;
-    for (auto p = it->second.rbegin(); p != it->second.rend(); ++p) {
-      if (ClearlyBetter(*full_, **p)) break;
-      smallest = *p;
-    }
+    const Point* smallest = SmallestWindowThatLosesNothing(it->second, *full_);
     if (smallest == nullptr) {
+      const Point& largest = *it->second.back();
+      const std::string which =
+          it->second.size() == 1
+              ? fmt::format("not W={}, the only window measured",
+                            *Window(largest))
+              : fmt::format("none up to W={}", *Window(largest));
       Add("smallest window that loses nothing", Answer::kNo,
-          fmt::format("{}: none up to W={}; the largest window is worse than "
-                      "full ({}) outside both bars",
-                      series, *Window(*it->second.back()), ValueText(*full_)));
+          fmt::format("{}: {}; its {} is worse than full ({}) outside both "
+                      "bars",
+                      series, which, ValueText(largest), ValueText(*full_)));
       return;
     }
     Add("smallest window that loses nothing", Answer::kYes,
@@ -110,13 +113,15 @@ class GroupFindings {
     if (it == by_series_.end() || !IsWindow(*it->second.front())) return;
     const Point& point = *it->second.front();
     const bool below = ClearlyBetter(*full_, point);
-    Add("a small window alone loses", below ? Answer::kYes : Answer::kNo,
-        fmt::format("{} ({}) is {} full ({})", Named(input_, point),
-                    ValueText(point),
-                    below ? "clearly worse than"
-                          : "NOT clearly worse than (the bars touch or it is "
-                            "better)",
-                    ValueText(*full_)));
+    const std::string text =
+        below ? fmt::format("{} ({}) is clearly worse than full ({})",
+                            Named(input_, point), ValueText(point),
+                            ValueText(*full_))
+              : fmt::format(
+                    "{} ({}) is NOT clearly worse than full ({}): the "
+                    "bars touch or it is better",
+                    Named(input_, point), ValueText(point), ValueText(*full_));
+    Add("a small window alone loses", below ? Answer::kYes : Answer::kNo, text);
   }
 
   void MemoryAboveWindow(const std::string& series) {
@@ -124,20 +129,27 @@ class GroupFindings {
     if (it == by_series_.end() || !IsWindowWithMemory(*it->second.front())) {
       return;
     }
-    const Point& memory = *it->second.front();
     for (const std::string& other : input_.series) {
-      const Point* window = SameWindow(other, memory);
-      if (window == nullptr || !IsWindow(*window)) continue;
-      const bool above = ClearlyBetter(memory, *window);
-      const bool lower = ClearlyBetter(*window, memory);
+      std::vector<std::string> parts;
+      bool above_at_smallest = false;
+      for (const Point* memory : it->second) {
+        const Point* window = SameWindow(other, *memory);
+        if (window == nullptr || !IsWindow(*window)) continue;
+        const bool above = ClearlyBetter(*memory, *window);
+        if (parts.empty()) above_at_smallest = above;
+        const bool below = ClearlyBetter(*window, *memory);
+        parts.push_back(fmt::format(
+            "{} at W={} ({}, {} {})",
+            above   ? "clearly better"
+            : below ? "clearly WORSE"
+                    : "NOT clearly better (the bars touch)",
+            *Window(*memory), ValueText(*memory), other, ValueText(*window)));
+      }
+      if (parts.empty()) continue;
       Add("a memory makes up for a small window",
-          above ? Answer::kYes : Answer::kNo,
-          fmt::format("{} ({}) is {} {} ({})", Named(input_, memory),
-                      ValueText(memory),
-                      above   ? "clearly better than"
-                      : lower ? "clearly WORSE than"
-                              : "NOT clearly better than (the bars touch)",
-                      Named(input_, *window), ValueText(*window)));
+          above_at_smallest ? Answer::kYes : Answer::kNo,
+          fmt::format("{} against {}: {}", series, other,
+                      fmt::join(parts, "; ")));
     }
   }
 
@@ -178,13 +190,26 @@ void AddChance(const ReportInput& input, const std::string& task,
     counts[point.metric].second += 1;
     any[point.metric] = &point;
   }
+  // Scores with the same answer are one line.
+  std::vector<std::pair<std::pair<int, int>, std::string>> lines;
   for (const std::string& metric : order) {
-    const auto [above, all] = counts[metric];
+    const auto it = std::find_if(
+        lines.begin(), lines.end(),
+        [&](const auto& line) { return line.first == counts[metric]; });
+    const std::string name =
+        fmt::format("{} ({})", metric, FormatNumber(*any[metric]->chance, 3));
+    if (it == lines.end()) {
+      lines.push_back({counts[metric], name});
+    } else {
+      it->second += ", " + name;
+    }
+  }
+  for (const auto& [count, names] : lines) {
     out->push_back(
         {"better than guessing", task, Answer::kFact,
-         fmt::format("{}: {} of {} points are clearly better than chance ({})",
-                     metric, above, all,
-                     FormatNumber(*any[metric]->chance, 3))});
+         fmt::format("{} of {} points are clearly better than chance (in "
+                     "brackets): {}",
+                     count.first, count.second, names)});
   }
 }
 
@@ -223,14 +248,35 @@ void AddLengths(const ReportInput& input, const std::string& task,
   }
 }
 
+// Those that are faster throughout are one line per range of contexts.
 void AddCrossovers(const ReportInput& input, std::vector<Finding>* out) {
+  constexpr const char* kRule = "speed against full attention";
   for (const Crossover& crossover : FindCrossovers(input)) {
     const std::string group = crossover.group.empty()
                                   ? crossover.phase
                                   : crossover.phase + ", " + crossover.group;
-    out->push_back({"speed against full attention", group,
-                    crossover.context ? Answer::kYes : Answer::kNo,
-                    Describe(input, crossover)});
+    if (!crossover.always) {
+      out->push_back({kRule, group,
+                      crossover.context ? Answer::kYes : Answer::kNo,
+                      Describe(input, crossover)});
+      continue;
+    }
+    const std::string begin = fmt::format(
+        "faster than full attention at {} tokens{}: ", crossover.shortest,
+        crossover.shortest == crossover.longest
+            ? ", the only context measured"
+            : ", the shortest context measured, and on");
+    const auto it =
+        std::find_if(out->begin(), out->end(), [&](const Finding& f) {
+          return f.rule == kRule && f.group == group &&
+                 f.text.starts_with(begin);
+        });
+    const std::string name = Named(input, *crossover.variant);
+    if (it == out->end()) {
+      out->push_back({kRule, group, Answer::kYes, begin + name});
+    } else {
+      it->text += ", " + name;
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include "harness/render.h"
 #include "harness/report_input.h"
 #include "harness/report_plots.h"
+#include "harness/report_summary.h"
 #include "harness/report_tables.h"
 #include "models/atomic_file.h"
 #include "models/error.h"
@@ -96,7 +97,8 @@ Json ReportJson(const ReportInput& input, const ReportPlots& plots,
        {{"done", counts.done},
         {"skipped", counts.skipped},
         {"failed", counts.failed},
-        {"unreadable", input.run.problems.size()}}},
+        {"unreadable", input.run.problems.size()},
+        {"digest", CellsDigest(input.run)}}},
       {"error_bars", kErrorBars},
       {"notes", input.notes},
       {"findings",
@@ -152,6 +154,7 @@ class PageBuilder {
     document_.subtitle =
         fmt::format("{}. {} cells done, {} skipped, {} failed.", input_.machine,
                     counts.done, counts.skipped, counts.failed);
+    AddSummary();
     document_.sections.push_back({"Findings", FindingBlocks(findings_)});
     for (const std::string& task : input_.Tasks()) AddTask(task);
     AddFigures("Memory", "memory-");
@@ -193,10 +196,36 @@ class PageBuilder {
     document_.sections.push_back(std::move(section));
   }
 
+  // The answers in one table, and the plot that shows most of them.
+  void AddSummary() {
+    Section section{"Summary", {}};
+    const TextTable table = SummaryTable(input_);
+    if (!table.empty()) {
+      section.blocks.push_back(Paragraph{
+          "The smallest window from which on no measured one is clearly worse "
+          "than full attention at the shortest length, with its score, per "
+          "task and group:"});
+      section.blocks.push_back(table);
+    }
+    headline_ = HeadlinePlot();
+    if (headline_ != nullptr) section.blocks.push_back(FigureOf(*headline_));
+    document_.sections.push_back(std::move(section));
+  }
+
+  // The quality plot with the most points.
+  const Plot* HeadlinePlot() const {
+    const Plot* most = nullptr;
+    for (const Plot& plot : plots_.plots) {
+      if (!plot.name.starts_with("quality-window-")) continue;
+      if (most == nullptr || plot.rows.size() > most->rows.size()) most = &plot;
+    }
+    return most;
+  }
+
   void AddTask(const std::string& task) {
     Section section{"Task " + task, {}};
     for (const Plot& plot : plots_.plots) {
-      if (plot.task != task) continue;
+      if (plot.task != task || &plot == headline_) continue;
       section.blocks.push_back(FigureOf(plot));
     }
     for (const TextTable& table : ScoreTables(input_, task)) {
@@ -247,6 +276,7 @@ class PageBuilder {
   const ReportInput& input_;
   const ReportPlots& plots_;
   const std::vector<Finding>& findings_;
+  const Plot* headline_ = nullptr;  // shown in the summary already
   Document document_;
 };
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "harness/report_pareto.h"
+#include "harness/report_roofline.h"
 #include "harness/report_text.h"
 #include "harness/text_format.h"
 
@@ -305,18 +306,37 @@ constexpr ModelRate kModelRates[] = {
     {"eval", "decode_throughput", "Decoding throughput of the models",
      "decode"}};
 
+double DecodeContext(const Point& point) {
+  const auto context = point.Number("decode_context");
+  return context ? *context : point.Number("length").value_or(0);
+}
+
+// Of models decoded behind several contexts the longest tells most; one point
+// for each if it was measured beside several scored lengths.
+void KeepOneContext(Points* points) {
+  double longest = 0;
+  for (const Point* p : *points) longest = std::max(longest, DecodeContext(*p));
+  std::erase_if(*points, [&](const Point* point) {
+    return DecodeContext(*point) != longest;
+  });
+  std::map<std::string, double> shortest;
+  for (const Point* point : *points) {
+    const double length = point->Number("length").value_or(0);
+    const auto it = shortest.try_emplace(point->Text("model"), length).first;
+    it->second = std::min(it->second, length);
+  }
+  std::erase_if(*points, [&](const Point* point) {
+    return point->Number("length").value_or(0) !=
+           shortest.at(point->Text("model"));
+  });
+}
+
 void AddModelRatePlot(const ReportInput& input, const ModelRate& rate,
                       ReportPlots* out) {
   Points points = input.Where([&](const Point& point) {
     return point.kind == rate.kind && point.metric == rate.metric;
   });
-  // Of a model decoded after several prompts, the longest tells most.
-  const auto lengths = DistinctNumbers(points, "length");
-  if (!lengths.empty()) {
-    std::erase_if(points, [&](const Point* point) {
-      return point->Number("length") != lengths.back();
-    });
-  }
+  KeepOneContext(&points);
   if (points.empty()) {
     AddMissing(out, rate.title,
                fmt::format("no {} cell has a {}", rate.kind, rate.metric));
@@ -325,7 +345,7 @@ void AddModelRatePlot(const ReportInput& input, const ModelRate& rate,
   Plot plot = WindowPlot(input, points, {"model", "pattern"});
   plot.name = fmt::format("model-throughput-{}", rate.name);
   plot.title = rate.title;
-  plot.subtitle = Joined(input.machine, LengthText(*points.front()));
+  plot.subtitle = Joined(input.machine, DecodeContextText(*points.front()));
   plot.caption = "Whole models, not mixers alone.";
   plot.y = {"throughput (tokens/s)", AxisKind::kLinear};
   out->plots.push_back(plot);
@@ -340,7 +360,8 @@ void AddMemoryPlot(const ReportInput& input, ReportPlots* out) {
   if (points.empty()) {
     // Evaluations at several lengths measure the same thing.
     points = input.Where([](const Point& point) {
-      return point.kind == "eval" && point.metric == "kv_bytes";
+      return point.kind == "eval" && point.metric == "kv_bytes" &&
+             !point.Number("decode_context");
     });
     axis = "length";
   }
@@ -374,38 +395,6 @@ void AddMemoryPlot(const ReportInput& input, ReportPlots* out) {
   plot.caption = "Keys, values and recurrent states of all layers.";
   plot.x.title = "context (tokens)";
   plot.y = {"keys, values and states", AxisKind::kBytes};
-  out->plots.push_back(plot);
-}
-
-void AddRooflinePlot(const ReportInput& input, ReportPlots* out) {
-  constexpr const char* kTitle = "Predicted speed-up of a decoding step";
-  const Points points = input.Where([](const Point& point) {
-    return point.kind == "roofline" && point.metric == "speedup";
-  });
-  if (points.empty()) {
-    AddMissing(out, kTitle, "the run has no roofline cells");
-    return;
-  }
-  Plot plot;
-  const Facets facets(points, {"model", "hardware"});
-  for (const Point* point : points) {
-    PlotRow row = RowOf(input, *point);
-    row.x = point->Number("batch").value_or(0);
-    row.row = facets.Label(*point);
-    row.column = Joined(fmt::format("context {}", point->Text("context")),
-                        WindowText(*point));
-    plot.rows.push_back(row);
-  }
-  plot.name = "roofline-speedup";
-  plot.title = kTitle;
-  plot.subtitle = "step-time model, not a measurement";
-  plot.caption =
-      "T_step = B*S_kv/BW + max(2*B*P/F, P_size/BW); attention "
-      "arithmetic, launches and communication are not modelled.";
-  plot.x = {"batch (sequences)", AxisKind::kCounts};
-  plot.y = {"speed-up over the baseline (ratio)", AxisKind::kLinear};
-  plot.chance = 1;
-  plot.chance_label = "baseline";
   out->plots.push_back(plot);
 }
 

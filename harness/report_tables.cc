@@ -54,6 +54,19 @@ void AddFacts(const std::string& path, const Json& value, TextTable* table) {
   table->Add({path, text});
 }
 
+// "score.": what stands before the dot of all metrics that have one.
+std::string SharedPrefix(const std::vector<std::string>& metrics) {
+  std::string prefix;
+  for (const std::string& metric : metrics) {
+    const size_t dot = metric.find('.');
+    if (dot == std::string::npos) continue;
+    const std::string own = metric.substr(0, dot + 1);
+    if (!prefix.empty() && own != prefix) return "";
+    prefix = own;
+  }
+  return prefix;
+}
+
 }  // namespace
 
 std::vector<TextTable> ScoreTables(const ReportInput& input,
@@ -70,13 +83,15 @@ std::vector<TextTable> ScoreTables(const ReportInput& input,
       metrics.push_back(point.metric);
     }
   }
+  const std::string prefix = SharedPrefix(metrics);
   std::vector<TextTable> tables;
   for (size_t first = 0; first < metrics.size(); first += kColumns) {
     const size_t last = std::min(first + kColumns, metrics.size());
     std::vector<std::string> header = {"variant", "W", "group"};
     std::vector<std::string> chance = {"chance", "-", ""};
     for (size_t i = first; i < last; ++i) {
-      header.push_back(metrics[i]);
+      const bool strip = !prefix.empty() && metrics[i].starts_with(prefix);
+      header.push_back(metrics[i].substr(strip ? prefix.size() : 0));
       const Point* any = input.Sibling(*scores.front(), metrics[i]);
       chance.push_back(
           any != nullptr && any->chance ? FormatNumber(*any->chance, 3) : "-");

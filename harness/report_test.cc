@@ -153,6 +153,10 @@ TEST(Report, FindingsFollowTheBars) {
   // The bars touch: the report says that the effect is not there.
   EXPECT_THAT(Texts(with(), kMemory),
               Contains(HasSubstr("NOT clearly better")));
+  WriteCell(run, "g", EvalCell("g", "rattention", 16, 0, 0.50, 0.01));
+  // Not only at the smallest window.
+  EXPECT_THAT(Texts(with(), kMemory),
+              Contains(HasSubstr("clearly WORSE at W=16 (0.5 [")));
   WriteCell(run, "e", EvalCell("e", "rattention", 4, 0, 0.80, 0.01));
   EXPECT_THAT(Texts(with(), kMemory), Contains(HasSubstr("\"holds\":true")));
   // A second seed widens the bar down to the window's.

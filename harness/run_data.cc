@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "harness/hash.h"
 #include "models/error.h"
 
 namespace rattn {
@@ -78,6 +79,19 @@ std::string FirstString(const Json& json,
 
 }  // namespace
 
+ReportCell ReadCellFile(const std::string& path) {
+  const std::string name = "cells/" + fs::path(path).filename().string();
+  return ParseCell(ParseJsonText(ReadTextFile(path, kMaxCellBytes), name));
+}
+
+std::string CellsDigest(const RunData& run) {
+  Json cells = Json::object();
+  for (const ReportCell& cell : run.cells) {
+    cells[cell.id] = Name(cell.result.status);
+  }
+  return HashJson(cells).substr(0, 16);
+}
+
 RunData LoadRun(const std::string& folder) {
   std::error_code error;
   const fs::path root(folder);
@@ -99,10 +113,7 @@ RunData LoadRun(const std::string& folder) {
             [&] { run.facts = ReadJsonFile(root / "run.json"); });
   for (const fs::path& file : files) {
     const std::string name = "cells/" + file.filename().string();
-    Leniently(name, &run, [&] {
-      const Json json = ParseJsonText(ReadTextFile(file, kMaxCellBytes), name);
-      run.cells.push_back(ParseCell(json));
-    });
+    Leniently(name, &run, [&] { run.cells.push_back(ReadCellFile(file)); });
   }
   return run;
 }

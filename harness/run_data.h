@@ -25,6 +25,12 @@ struct RunData {
   std::vector<std::string> problems;  // "cells/x.json: what is wrong with it"
 };
 
+// A cell file. Throws where it is not one.
+ReportCell ReadCellFile(const std::string& path);
+
+// Hash of which cells there are and how they ended: a report of others is old.
+std::string CellsDigest(const RunData& run);
+
 // Throws UserError if `folder` is no run: not a folder, or without cells.
 RunData LoadRun(const std::string& folder);
 
