@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "harness/run_data.h"
+#include "harness/run_json.h"
 #include "models/error.h"
 
 namespace rattn {
@@ -79,9 +81,10 @@ std::map<std::string, FinishedCell> RunFolder::Finished() const {
   for (const auto& entry : fs::directory_iterator(path_ + "/cells")) {
     if (entry.path().extension() != ".json") continue;
     try {
-      const CellResult result =
-          CellResultFromJson(ReadJsonFile(entry.path().string()));
-      finished[entry.path().stem().string()] = {result.status, result.reason};
+      // By the reader of reports: what they would skip is not finished.
+      const ReportCell cell = ReadCellFile(entry.path().string());
+      if (cell.id != entry.path().stem().string()) continue;
+      finished[cell.id] = {cell.result.status, cell.result.reason};
     } catch (const std::exception&) {
       // Damaged by hand or disk: it will be run again and overwritten.
     }
@@ -98,6 +101,7 @@ void RunFolder::KeepOnly(const std::vector<std::string>& ids) const {
 }
 
 void RunFolder::Write(const Cell& cell, CellResult result) const {
+  result.detail["made_by"] = MadeBy();
   // Side files first: the cell's own file says that all is there.
   if (!result.samples.empty()) {
     const std::string name = "samples/" + cell.id + ".f32";
@@ -112,6 +116,16 @@ void RunFolder::Write(const Cell& cell, CellResult result) const {
   }
   WriteFileAtomically(CellFile(cell.id),
                       CellFileJson(cell, result).dump(1) + "\n");
+}
+
+Json RunFolder::ReadRunJson() const {
+  try {
+    Json run = ReadJsonFile(path_ + "/run.json");
+    if (run.is_object()) return run;
+  } catch (const std::exception&) {
+    // None yet, or damaged: it will be written anew.
+  }
+  return nullptr;
 }
 
 void RunFolder::WriteRunJson(const Json& run) const {

@@ -35,7 +35,8 @@ class RunFolder {
   // Moves cells that are not among `ids` aside, and those that are back.
   void KeepOnly(const std::vector<std::string>& ids) const;
   void Write(const Cell& cell, CellResult result) const;  // throws RunError
-  void WriteRunJson(const Json& run) const;               // throws RunError
+  Json ReadRunJson() const;  // null if there is none that can be read
+  void WriteRunJson(const Json& run) const;  // throws RunError
 
  private:
   std::string CellFile(const std::string& id) const;

@@ -181,6 +181,53 @@ TEST(Sweep, CellsThatTheConfigNoLongerAsksForStepAside) {
   EXPECT_EQ(CellsOf(run), before);
 }
 
+TEST(Sweep, TheReportIsOfTheCellsInTheFolder) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const auto sweep = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--filter", "phase=forward"});
+    return RunProgram(Sweep(run, more), Cache(folder));
+  };
+  const auto reported = [&] {
+    return Json::parse(FileText(run + "/report.json"))["cells"]["done"];
+  };
+  ASSERT_EQ(sweep({"--filter", "variant=swa"}).exit_code, 0);
+  EXPECT_EQ(reported(), 1);
+  ASSERT_EQ(sweep({"--no-report"}).exit_code, 0);
+  EXPECT_EQ(reported(), 1);
+  const Json before = Json::parse(FileText(run + "/run.json"));
+  ASSERT_EQ(sweep({}).exit_code, 0);
+  EXPECT_EQ(reported(), 3);
+  // A session that ran nothing leaves no mark on what made the cells.
+  const Json after = Json::parse(FileText(run + "/run.json"));
+  EXPECT_EQ(after["sessions"], before["sessions"]);
+  EXPECT_EQ(after["sessions"].size(), 2u);
+  EXPECT_EQ(after["started"], before["started"]);
+}
+
+TEST(Sweep, AHalfValidCellIsRunAgain) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const std::vector<std::string> one = {"--filter", "phase=forward", "--filter",
+                                        "variant=full", "--no-report"};
+  ASSERT_EQ(RunProgram(Sweep(run, one), Cache(folder)).exit_code, 0);
+  const std::string id = CellsOf(run).begin()->first;
+  std::ofstream(run + "/cells/" + id + ".json") << R"({"status": "done"})";
+  ASSERT_EQ(RunProgram(Sweep(run, one), Cache(folder)).exit_code, 0);
+  const Json cell = CellsOf(run).at(id);
+  EXPECT_EQ(cell["id"], id);
+  EXPECT_FALSE(cell["detail"]["made_by"]["isa"].is_null());
+}
+
+TEST(Sweep, AnotherSweepsFolderIsRefused) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "run");
+  std::ofstream(folder / "run/run.json") << R"({"name": "other"})";
+  const Ended ended = RunProgram(Sweep(folder / "run"), Cache(folder));
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.err, HasSubstr("holds the run of sweep 'other'"));
+}
+
 TEST(Sweep, AFullDiskIsOneLine) {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "run/cells");

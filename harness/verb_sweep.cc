@@ -1,19 +1,19 @@
 // rattn sweep: runs a plan, resumes it, reports.
 #include <fmt/format.h>
 
-#include <ctime>
 #include <filesystem>
 #include <memory>
 
-#include "harness/command_line.h"
 #include "harness/interrupt.h"
-#include "harness/machine.h"
 #include "harness/plan_flags.h"
 #include "harness/products.h"
 #include "harness/report.h"
+#include "harness/run_data.h"
+#include "harness/run_json.h"
 #include "harness/sweep.h"
 #include "harness/verb_functions.h"
 #include "models/config_files.h"
+#include "models/error.h"
 
 namespace rattn {
 namespace {
@@ -25,15 +25,6 @@ struct SweepVerbOptions {
   bool no_report = false;
   bool json = false;
 };
-
-std::string UtcNow() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc = {};
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
 
 // Runs are shared and committed: what they record must not depend on where the
 // program lies.
@@ -47,38 +38,47 @@ std::string PortablePath(const std::string& path) {
              : relative.string();
 }
 
-std::vector<std::string> PortableCommand() {
-  std::vector<std::string> words = CommandLine();
-  for (std::string& word : words) {
-    if (word.starts_with("/")) {
-      word = std::filesystem::path(word).filename().string();
-    }
-  }
-  if (!words.empty()) words[0] = "rattn";
-  return words;
-}
-
 Json RunJson(const Plan& plan, const SweepVerbOptions& options) {
-  return {{"schema", kCellSchema},
-          {"name", plan.config.name},
-          {"description", plan.config.description},
-          {"started", UtcNow()},
-          {"finished", nullptr},
-          {"machine", MachineFacts()},
-          {"build", BuildFacts()},
-          {"argv", PortableCommand()},
-          {"config_file", PortablePath(plan.origin)},
-          {"config", plan.config_json},
-          {"set", options.plan.set},
-          {"filter", options.plan.filter},
-          {"plan", plan.all_ids}};
+  Json run = {{"schema", kCellSchema},
+              {"name", plan.config.name},
+              {"description", plan.config.description},
+              {"config_file", PortablePath(plan.origin)},
+              {"config", plan.config_json},
+              {"set", options.plan.set},
+              {"filter", options.plan.filter},
+              {"plan", plan.all_ids}};
+  run.update(SessionFacts());
+  return run;
 }
 
-// The report's page; made anew if cells were added or it is missing.
+// Another sweep's cells would all be moved aside.
+void CheckSameRun(const Json& before, const Plan& plan,
+                  const std::string& out) {
+  const Json name = before.is_object() ? before.value("name", Json()) : Json();
+  if (!name.is_string() || name == plan.config.name) return;
+  throw UserError(fmt::format(
+      "'{}' holds the run of sweep '{}', not of '{}': choose another folder "
+      "with --out",
+      out, name.get<std::string>(), plan.config.name));
+}
+
+// Whether the report in the folder is about the cells in the folder.
+bool IsCurrent(const std::string& out) {
+  try {
+    const Json report = ReadJsonFile(out + "/report.json");
+    return report.at("cells").at("digest") == CellsDigest(LoadRun(out));
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// The report's page; made anew if it is missing or about other cells.
 std::string MakeReportPage(const SweepOutcome& outcome,
                            const std::string& out) {
   const std::string page = out + "/report.html";
-  if (outcome.ran == 0 && std::filesystem::exists(page)) return page;
+  if (outcome.ran == 0 && std::filesystem::exists(page) && IsCurrent(out)) {
+    return page;
+  }
   const WrittenReport written = WriteReport(out);
   for (const std::string& notice : written.notices) {
     fmt::print(stderr, "rattn: {}\n", notice);
@@ -120,12 +120,14 @@ int RunSweepVerb(SweepVerbOptions options) {
   options.sweep.products = ProductsFolder();
   MakeWritableFolder(options.sweep.products);
   const RunFolder folder(options.out);
+  const Json before = folder.ReadRunJson();
+  CheckSameRun(before, plan, options.out);
   folder.KeepOnly(plan.all_ids);
   Json run = RunJson(plan, options);
-  folder.WriteRunJson(run);
+  folder.WriteRunJson(MergeRunJson(before, run, 0));
   const SweepOutcome outcome = RunSweep(plan, options.sweep, folder);
   run["finished"] = outcome.interrupted ? Json() : Json(UtcNow());
-  folder.WriteRunJson(run);
+  folder.WriteRunJson(MergeRunJson(before, run, outcome.ran));
   const bool finished = outcome.done + outcome.skipped + outcome.failed > 0;
   const std::string page = options.no_report || outcome.interrupted || !finished
                                ? ""
