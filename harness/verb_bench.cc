@@ -2,8 +2,10 @@
 // child of its own; backends of one combination are timed in turn in it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "harness/cell_kinds.h"
 #include "harness/interrupt.h"
@@ -11,6 +13,7 @@
 #include "harness/products.h"
 #include "harness/run_child.h"
 #include "harness/run_folder.h"
+#include "harness/run_json.h"
 #include "harness/text_format.h"
 #include "harness/verb_functions.h"
 #include "models/error.h"
@@ -136,46 +139,122 @@ struct BenchResult {
   CellResult result;
 };
 
-void PrintTable(const std::vector<BenchResult>& results) {
-  TextTable table({"variant", "W", "phase", "context", "BxH/KVxD", "dtype",
-                   "backend", "time", "q3-q1", "samples", "throughput",
-                   "useful", "executed", "bytes", "peak memory", "error"},
-                  {0, 2, 4, 5, 6, 9});
-  for (const BenchResult& r : results) table.Add(ResultRow(r.cell, r.result));
-  fmt::print("{}", table.Plain());
-  for (const BenchResult& r : results) {
-    if (r.result.status == CellStatus::kDone) continue;
-    fmt::print("{} {}: {}\n", Name(r.result.status), Describe(r.cell),
-               r.result.reason);
+const std::vector<std::string> kColumns = {
+    "variant",  "W",     "phase",       "context", "BxH/KVxD",   "dtype",
+    "backend",  "time",  "q3-q1",       "samples", "throughput", "useful",
+    "executed", "bytes", "peak memory", "error"};
+const std::set<size_t> kLeft = {0, 2, 4, 5, 6, 9};
+
+// Rows as they come, under one header: what a bench has measured is on the
+// screen whatever ends it.
+class RowPrinter {
+ public:
+  explicit RowPrinter(const std::vector<std::vector<Cell>>& groups) {
+    for (const std::string& name : kColumns) {
+      widths_.push_back(std::max<size_t>(name.size(), kFigure));
+    }
+    // What is known of a cell before it has run.
+    for (size_t i = 0; i < kKnown; ++i) widths_[i] = kColumns[i].size();
+    for (const auto& group : groups) {
+      for (const Cell& cell : group) {
+        const auto row = ResultRow(cell, CellResult::Skipped(""));
+        for (size_t i = 0; i < kKnown; ++i) {
+          widths_[i] = std::max(widths_[i], row[i].size());
+        }
+      }
+    }
+    Print(kColumns);
   }
-}
+
+  void Print(const Cell& cell, const CellResult& result) const {
+    Print(ResultRow(cell, result));
+    if (result.status != CellStatus::kDone) {
+      fmt::print("  {}\n", result.reason);
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  static constexpr size_t kKnown = 7;
+  static constexpr size_t kFigure = 13;  // "1.23 Mtok/s" and some air
+
+  void Print(const std::vector<std::string>& row) const {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += kLeft.contains(i) ? fmt::format("{:<{}}  ", row[i], widths_[i])
+                                : fmt::format("{:>{}}  ", row[i], widths_[i]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", line);
+  }
+
+  std::vector<size_t> widths_;
+};
+
+// What becomes of the results: printed as they come, kept, shown as JSON.
+class BenchOutput {
+ public:
+  BenchOutput(const BenchOptions& options,
+              const std::vector<std::vector<Cell>>& groups)
+      : json_(options.json) {
+    if (!options.out.empty()) {
+      folder_.emplace(options.out);
+      facts_ = {{"schema", kCellSchema}, {"name", "bench"}};
+      facts_.update(SessionFacts());
+      before_ = folder_->ReadRunJson();
+      folder_->WriteRunJson(MergeRunJson(before_, facts_, 0));
+    }
+    if (!json_) rows_.emplace(groups);
+  }
+
+  void Add(const Cell& cell, const CellResult& result) {
+    ++ran_;
+    failed_ |= result.status == CellStatus::kFailed;
+    if (folder_) folder_->Write(cell, result);
+    if (json_) {
+      cells_.push_back(CellFileJson(cell, result));
+    } else {
+      rows_->Print(cell, result);
+    }
+  }
+
+  void Finish(bool interrupted) {
+    if (json_) fmt::print("{}\n", cells_.dump(2));
+    if (!folder_) return;
+    facts_["finished"] = interrupted ? Json() : Json(UtcNow());
+    folder_->WriteRunJson(MergeRunJson(before_, facts_, ran_));
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  bool json_;
+  bool failed_ = false;
+  int64_t ran_ = 0;
+  std::optional<RunFolder> folder_;
+  std::optional<RowPrinter> rows_;
+  Json facts_, before_;
+  Json cells_ = Json::array();
+};
 
 int RunBench(const BenchOptions& options) {
   CatchInterrupts();
   const auto groups = Groups(options);
-  std::optional<RunFolder> folder;
-  if (!options.out.empty()) folder.emplace(options.out);
-  std::vector<BenchResult> results;
-  bool failed = false;
-  for (const std::vector<Cell>& group : groups) {
-    const std::vector<CellResult> ran =
-        RunInChild(group, ProductsFolder(), options.time_limit);
-    for (size_t i = 0; i < group.size(); ++i) {
-      failed |= ran[i].status == CellStatus::kFailed;
-      if (folder) folder->Write(group[i], ran[i]);
-      results.push_back({group[i], ran[i]});
+  BenchOutput output(options, groups);
+  size_t done = 0;
+  try {
+    for (; done < groups.size(); ++done) {
+      const std::vector<Cell>& group = groups[done];
+      const std::vector<CellResult> ran =
+          RunInChild(group, ProductsFolder(), options.time_limit);
+      for (size_t i = 0; i < group.size(); ++i) output.Add(group[i], ran[i]);
     }
+  } catch (const RunError&) {
+    if (!Interrupted()) throw;
+    fmt::print(stderr, "rattn: interrupted; {} of {} combinations measured\n",
+               done, groups.size());
   }
-  if (options.json) {
-    Json cells = Json::array();
-    for (const BenchResult& r : results) {
-      cells.push_back(CellFileJson(r.cell, r.result));
-    }
-    fmt::print("{}\n", cells.dump(2));
-  } else {
-    PrintTable(results);
-  }
-  return failed ? kExitFailed : kExitDone;
+  output.Finish(done < groups.size());
+  return output.failed() || done < groups.size() ? kExitFailed : kExitDone;
 }
 
 }  // namespace
