@@ -40,14 +40,14 @@ std::span<const Verb> Verbs() {
            AddApply},
       Verb{"train", "trains a model on a task",
            "rattn train --model tiny-recall --task two_hop --variant "
-           "rattention --window 4 --steps 200",
+           "rattention --window 4 --steps 200 --checkpoint model.safetensors",
            AddTrain},
       Verb{"eval", "scores a model on a task",
            "rattn eval --model tiny-recall --task two_hop --variant rattention "
            "--window 4 --steps 200 --length 56,112",
            AddEval},
       Verb{"generate", "continues a prompt with a trained model",
-           "rattn generate --checkpoint model.safetensors --prompt 'The '",
+           "rattn generate --checkpoint model.safetensors --tokens 1,2,3",
            AddGenerate},
       Verb{"cell", "runs the cells of a job; started by sweep and bench",
            "rattn cell --out FILE --products DIR <JOB", AddCell,
