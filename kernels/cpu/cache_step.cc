@@ -149,7 +149,7 @@ struct StepScratch {
 // The memory's own problem: `waiting` tokens of the cache, then the new ones.
 Problem MemoryProblem(const Problem& problem, int64_t waiting) {
   Problem memory = problem;
-  memory.phase = Phase::kForward;
+  memory.phase = Phase::kExtend;
   memory.shape.key_len = waiting + problem.shape.query_len;
   return memory;
 }

@@ -10,6 +10,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_backward.cc"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/amx_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 
@@ -361,6 +362,10 @@ HWY_EXPORT(RunBackward);
 void MemoryBackward(const Problem& problem, const Buffers& buffers,
                     TensorView out, TensorView d_out, const BranchGrads& grads,
                     Workspace workspace) {
+  if (UsesAmxLinear(problem)) {
+    AmxLinearBackward(problem, buffers, d_out, grads, workspace);
+    return;
+  }
   const MemoryPlan plan = MakeMemoryPlan(problem);
   Arena arena(workspace.data);
   const BackwardScratch scratch(plan, &arena);

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_forward.cc"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/amx_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 
@@ -178,6 +179,10 @@ HWY_EXPORT(RunForward);
 
 void MemoryForward(const Problem& problem, const Buffers& buffers,
                    TensorView out, TensorView key_sum, Workspace workspace) {
+  if (UsesAmxLinear(problem)) {
+    AmxLinearForward(problem, buffers, out, workspace);
+    return;
+  }
   const MemoryPlan plan = MakeMemoryPlan(problem);
   Arena arena(workspace.data);
   const ForwardScratch scratch(plan, &arena);

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_step.cc"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/amx_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 
@@ -187,13 +188,30 @@ void MemoryStep(const Problem& problem, const Buffers& buffers, TensorView k,
   (problem, buffers, k, v, state, out, plan, scratch);
 }
 
-size_t MemoryScratchBytes(const Problem& problem) {
+namespace {
+
+size_t BytesOnThreads(const Problem& problem) {
   const MemoryPlan plan = MakeMemoryPlan(problem);
   Arena forward(nullptr), backward(nullptr), step(nullptr);
-  ForwardScratch(plan, &forward);
   StepScratch(plan, &step);
+  if (UsesAmxLinear(problem)) {
+    return std::max(AmxLinearBytes(problem), step.used());
+  }
+  ForwardScratch(plan, &forward);
   if (problem.phase == Phase::kTrain) BackwardScratch(plan, &backward);
   return std::max({forward.used(), backward.used(), step.used()});
+}
+
+}  // namespace
+
+// Fewer threads may need more, where they share out segments.
+size_t MemoryScratchBytes(const Problem& problem) {
+  Problem fewer = problem;
+  size_t most = 0;
+  for (fewer.threads = 1; fewer.threads <= problem.threads; ++fewer.threads) {
+    most = std::max(most, BytesOnThreads(fewer));
+  }
+  return most;
 }
 
 }  // namespace rattn

@@ -1,0 +1,246 @@
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_forward.cc"
+#include "hwy/foreach_target.h"
+#include "kernels/cpu/amx_linear-inl.h"
+
+#if HWY_TARGET == HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace rattn {
+namespace HWY_NAMESPACE {
+
+class AmxForwardPass : AmxTokenPass {
+ public:
+  AmxForwardPass(const Problem& problem, const Buffers& buffers,
+                 const TensorView& out, const AmxLinearPlan& plan,
+                 const AmxLinearScratch<AmxForwardWorker>& scratch)
+      : AmxTokenPass(problem, buffers, plan),
+        scratch_(scratch),
+        out_(out),
+        final_state_(buffers.final_state) {}
+
+  void Run(int threads) const {
+    const int64_t tasks = plan_.heads_of_kv();
+    if (!plan_.split_segments) {
+      ParallelFor<AmxTiles>(threads, tasks, [this](int64_t task, int worker) {
+        RunHead(task, scratch_.worker(worker));
+      });
+      return;
+    }
+    const int64_t pieces = tasks * plan_.segments;
+    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
+      const int64_t task = piece / plan_.segments;
+      const int64_t s = piece % plan_.segments;
+      SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s),
+                scratch_.worker(worker), Kept(task, 0, s));
+    });
+    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
+      ScanSegments(task, scratch_.worker(worker));
+    });
+    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
+      const int64_t task = piece / plan_.segments;
+      const int64_t s = piece % plan_.segments;
+      for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+        RunSegment(task, stream, s, Kept(task, stream, s), false,
+                   scratch_.worker(worker));
+      }
+    });
+  }
+
+ private:
+  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
+    return scratch_.kept(task * plan_.streams + stream, segment);
+  }
+
+  // All segments of one KV head in order; the state stays in the cache.
+  void RunHead(int64_t task, const AmxForwardWorker& w) const {
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, task, stream, w, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        const bool last = s == plan_.segments - 1;
+        RunSegment(task, stream, s, w.state, !last || final_state_, w);
+      }
+      StoreState(w.state, final_state_, task, stream, w);
+    }
+  }
+
+  // Sums of segments -> states at their beginnings, in place. The sums lie in
+  // stream 0's places, which are overwritten last.
+  void ScanSegments(int64_t task, const AmxForwardWorker& w) const {
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, task, stream, w, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        Copy(Kept(task, 0, s), w.sum);
+        Copy(w.state, Kept(task, stream, s));
+        Add(w.sum, w.state);
+      }
+      StoreState(w.state, final_state_, task, stream, w);
+    }
+  }
+
+  // Outputs of a segment from the state at its beginning; with `advance` the
+  // state is then moved to its end. As in linear_forward.cc the segment's own
+  // tokens are summed apart: the bits do not depend on how segments are
+  // divided among threads.
+  void RunSegment(int64_t task, int64_t stream, int64_t segment, float* state,
+                  bool advance, const AmxForwardWorker& w) const {
+    const HeadRange heads = plan_.readers(kv(task), stream);
+    if (heads.size() == 0 && !advance) return;
+    const int64_t begin = plan_.segment_begin(segment);
+    const int64_t end = plan_.segment_end(segment);
+    for (int64_t c = begin; c < end; ++c) {
+      const MemoryChunk chunk = ChunkAt(plan_, c);
+      LoadTokens(task, chunk, w);
+      if (heads.size() > 0 && chunk.queries > 0) {
+        PackReads(chunk, state, c > begin ? w.sum : nullptr, w);
+        for (int64_t h = heads.begin; h < heads.end; ++h) {
+          ReadChunk(batch(task), h, chunk, w);
+        }
+      }
+      if (c + 1 < end || advance) Absorb(chunk, w, c > begin, w.sum);
+    }
+    if (advance) Add(w.sum, state);
+  }
+
+  // What all heads read: phi(k)^T, and the state with v behind it.
+  void PackReads(const MemoryChunk& chunk, const float* state, const float* sum,
+                 const AmxForwardWorker& w) const {
+    const int64_t rows = Strips(chunk.tokens) * kStrip;
+    if (HasState(chunk)) RoundColumns(state, sum, w.read);
+    PackRightRows(w.values, rows, plan_.width, w.read + plan_.state_floats());
+    PackRightColumns(w.keys, rows, plan_.depth, w.key_columns);
+  }
+
+  // o of one head's queries in a chunk, strip by strip of places.
+  void ReadChunk(int64_t b, int64_t h, const MemoryChunk& chunk,
+                 const AmxForwardWorker& w) const {
+    const int64_t end = chunk.row + chunk.queries;
+    const int64_t first = chunk.row / kStrip;
+    for (int64_t strip = first; strip < Strips(end); ++strip) {
+      const int64_t place = strip * kStrip;
+      const HeadRange places = {std::max(place, chunk.row),
+                                std::min(place + kStrip, end)};
+      const int64_t query = chunk.query_begin + places.begin - chunk.row;
+      LoadQueries(b, h, query, places.begin - place, places.end - place, w);
+      ReadStrip(strip, chunk, w);
+      for (int64_t i = places.begin; i < places.end; ++i) {
+        StoreOut(b, query + i - places.begin, h, i - place, w);
+      }
+    }
+  }
+
+  int64_t left_tiles() const { return feature_groups() + plan_.strips(); }
+
+  // phi(q) of rows [begin, end) of the strip; the others stay zero.
+  void LoadQueries(int64_t b, int64_t h, int64_t query, int64_t begin,
+                   int64_t end, const AmxForwardWorker& w) const {
+    for (int64_t r = 0; r < kStrip; ++r) {
+      Bf16* row = w.queries + r / kSide * left_tiles() * kOperandTile +
+                  r % kSide * kDepth;
+      if (r >= begin && r < end) {
+        PutFeatures(q_, b, query + r - begin, h, w, kOperandTile, row);
+      } else {
+        RoundPieces(w.phi, 0, plan_.depth, row, kOperandTile);
+      }
+    }
+  }
+
+  // The strip's masked scores follow its phi(q): one product reads the state
+  // and the chunk's own values.
+  void ReadStrip(int64_t strip, const MemoryChunk& chunk,
+                 const AmxForwardWorker& w) const {
+    const int64_t seen = std::min(strip + 1, Strips(chunk.tokens));
+    const TileOperand queries = DepthInner(w.queries, left_tiles());
+    TileGemm<false>(2, 2 * seen, feature_groups(), queries,
+                    DepthInner(w.key_columns, feature_groups()),
+                    Result(w.scores, 2 * plan_.strips()));
+    for (int64_t g = 0; g < seen; ++g) {
+      RoundSquare(w.scores + g * 2 * kResultTile,
+                  2 * plan_.strips() * kResultTile,
+                  g == strip ? Keep::kLower : Keep::kAll,
+                  w.queries + (feature_groups() + g) * kOperandTile,
+                  left_tiles() * kOperandTile);
+    }
+    const int64_t skip = HasState(chunk) ? 0 : feature_groups();
+    const TileOperand left = DepthInner(queries.At(0, skip), left_tiles());
+    const TileOperand read = DepthOuter(w.read, value_tiles());
+    TileGemm<false>(2, value_tiles(), feature_groups() + seen - skip, left,
+                    DepthOuter(read.At(0, skip), value_tiles()),
+                    Result(w.out, value_tiles()));
+  }
+
+  void StoreOut(int64_t b, int64_t t, int64_t h, int64_t r,
+                const AmxForwardWorker& w) const {
+    GatherRow(ResultRow(w.out, plan_.width, r), plan_.width, w.row);
+    if (scale_ != 1.f) ScaleRow(scale_, w.row, plan_.value_dim, w.row, false);
+    StoreRows(w.row, 0, out_, b, t, 1, h, false);
+  }
+
+  const AmxLinearScratch<AmxForwardWorker>& scratch_;
+  const TensorView out_, final_state_;
+};
+
+void RunAmxLinearForward(const Problem& problem, const Buffers& buffers,
+                         const TensorView& out, Workspace workspace) {
+  const AmxLinearPlan plan(problem);
+  Arena arena(workspace.data);
+  const AmxLinearScratch<AmxForwardWorker> scratch(plan, ForwardSlots(plan),
+                                                   &arena);
+  AmxForwardPass(problem, buffers, out, plan, scratch).Run(problem.threads);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace rattn
+HWY_AFTER_NAMESPACE();
+#endif  // HWY_TARGET == HWY_AVX3
+
+#if HWY_ONCE
+namespace rattn {
+namespace {
+
+constexpr int64_t kDefaultChunk = 128;
+
+Problem WithChunk(Problem problem) {
+  if (problem.tiling.chunk == 0) problem.tiling.chunk = kDefaultChunk;
+  return problem;
+}
+
+}  // namespace
+
+AmxLinearPlan::AmxLinearPlan(const Problem& problem)
+    : MemoryPlan(MakeMemoryPlan(WithChunk(problem))),
+      places((chunk + kStrip - 1) / kStrip * kStrip),
+      depth((features + 31) / 32 * 32),
+      width((value_dim + 31) / 32 * 32) {}
+
+bool UsesAmxLinear(const Problem& problem) {
+  return problem.dtype == Dtype::kBF16 && TilesOn() &&
+         (problem.phase == Phase::kForward || problem.phase == Phase::kTrain) &&
+         problem.spec.memory.normalizer == Normalizer::kNone;
+}
+
+size_t AmxLinearBytes(const Problem& problem) {
+  const AmxLinearPlan plan(problem);
+  const size_t forward = BytesOf([&](Arena* arena) {
+    AmxLinearScratch<AmxForwardWorker>(plan, ForwardSlots(plan), arena);
+  });
+  if (problem.phase != Phase::kTrain) return forward;
+  return std::max(forward, BytesOf([&](Arena* arena) {
+                    AmxLinearScratch<AmxBackwardWorker>(
+                        plan, BackwardSlots(plan), arena);
+                  }));
+}
+
+void AmxLinearForward(const Problem& problem, const Buffers& buffers,
+                      const TensorView& out, Workspace workspace) {
+#if HWY_TARGETS & HWY_AVX3
+  N_AVX3::RunAmxLinearForward(problem, buffers, out, workspace);
+#endif
+}
+
+}  // namespace rattn
+#endif  // HWY_ONCE
