@@ -97,9 +97,7 @@ class AmxForwardPass : AmxTokenPass {
       LoadTokens(task, chunk, w);
       if (heads.size() > 0 && chunk.queries > 0) {
         PackReads(chunk, state, c > begin ? w.sum : nullptr, w);
-        for (int64_t h = heads.begin; h < heads.end; ++h) {
-          ReadChunk(batch(task), h, chunk, w);
-        }
+        ReadChunk(batch(task), heads, chunk, w);
       }
       if (c + 1 < end || advance) Absorb(chunk, w, c > begin, w.sum);
     }
@@ -115,46 +113,56 @@ class AmxForwardPass : AmxTokenPass {
     PackRightColumns(w.keys, rows, plan_.depth, w.key_columns);
   }
 
-  // o of one head's queries in a chunk, strip by strip of places.
-  void ReadChunk(int64_t b, int64_t h, const MemoryChunk& chunk,
+  // o of a chunk, strip by strip of places. The rows of a token's heads lie
+  // side by side: they are loaded and stored together.
+  void ReadChunk(int64_t b, const HeadRange& heads, const MemoryChunk& chunk,
                  const AmxForwardWorker& w) const {
     const int64_t end = chunk.row + chunk.queries;
-    const int64_t first = chunk.row / kStrip;
-    for (int64_t strip = first; strip < Strips(end); ++strip) {
-      const int64_t place = strip * kStrip;
-      const HeadRange places = {std::max(place, chunk.row),
-                                std::min(place + kStrip, end)};
-      const int64_t query = chunk.query_begin + places.begin - chunk.row;
-      LoadQueries(b, h, query, places.begin - place, places.end - place, w);
-      ReadStrip(strip, chunk, w);
-      for (int64_t i = places.begin; i < places.end; ++i) {
-        StoreOut(b, query + i - places.begin, h, i - place, w);
-      }
+    for (int64_t s = chunk.row / kStrip; s < Strips(end); ++s) {
+      const int64_t place = s * kStrip;
+      // Rows of the strip that hold queries, and the query of row 0.
+      const HeadRange rows = {std::max<int64_t>(chunk.row - place, 0),
+                              std::min(kStrip, end - place)};
+      const int64_t query = chunk.query_begin + place - chunk.row;
+      LoadQueries(b, query, rows, heads, w);
+      for (int64_t i = 0; i < heads.size(); ++i) ReadStrip(s, chunk, i, w);
+      StoreOut(b, query, rows, heads, w);
     }
   }
 
   int64_t left_tiles() const { return feature_groups() + plan_.strips(); }
+  // Operand and result of head i of the readers.
+  Bf16* Queries(const AmxForwardWorker& w, int64_t i) const {
+    return w.queries + i * 2 * left_tiles() * kOperandTile;
+  }
+  float* Out(const AmxForwardWorker& w, int64_t i) const {
+    return w.out + i * kStrip * plan_.width;
+  }
 
-  // phi(q) of rows [begin, end) of the strip; the others stay zero.
-  void LoadQueries(int64_t b, int64_t h, int64_t query, int64_t begin,
-                   int64_t end, const AmxForwardWorker& w) const {
+  // phi(q) of a strip; rows without a query are zero.
+  void LoadQueries(int64_t b, int64_t query, const HeadRange& rows,
+                   const HeadRange& heads, const AmxForwardWorker& w) const {
     for (int64_t r = 0; r < kStrip; ++r) {
-      Bf16* row = w.queries + r / kSide * left_tiles() * kOperandTile +
-                  r % kSide * kDepth;
-      if (r >= begin && r < end) {
-        PutFeatures(q_, b, query + r - begin, h, w, kOperandTile, row);
-      } else {
-        RoundPieces(w.phi, 0, plan_.depth, row, kOperandTile);
+      const bool exists = r >= rows.begin && r < rows.end;
+      for (int64_t i = 0; i < heads.size(); ++i) {
+        Bf16* row = Queries(w, i) + r / kSide * left_tiles() * kOperandTile +
+                    r % kSide * kDepth;
+        if (exists) {
+          PutFeatures(q_, b, query + r, heads.begin + i, w, kOperandTile, row);
+        } else {
+          RoundPieces(w.phi, 0, plan_.depth, row, kOperandTile);
+        }
       }
     }
   }
 
   // The strip's masked scores follow its phi(q): one product reads the state
   // and the chunk's own values.
-  void ReadStrip(int64_t strip, const MemoryChunk& chunk,
+  void ReadStrip(int64_t strip, const MemoryChunk& chunk, int64_t i,
                  const AmxForwardWorker& w) const {
     const int64_t seen = std::min(strip + 1, Strips(chunk.tokens));
-    const TileOperand queries = DepthInner(w.queries, left_tiles());
+    Bf16* rows = Queries(w, i);
+    const TileOperand queries = DepthInner(rows, left_tiles());
     TileGemm<false>(2, 2 * seen, feature_groups(), queries,
                     DepthInner(w.key_columns, feature_groups()),
                     Result(w.scores, 2 * plan_.strips()));
@@ -162,22 +170,28 @@ class AmxForwardPass : AmxTokenPass {
       RoundSquare(w.scores + g * 2 * kResultTile,
                   2 * plan_.strips() * kResultTile,
                   g == strip ? Keep::kLower : Keep::kAll,
-                  w.queries + (feature_groups() + g) * kOperandTile,
+                  rows + (feature_groups() + g) * kOperandTile,
                   left_tiles() * kOperandTile);
     }
     const int64_t skip = HasState(chunk) ? 0 : feature_groups();
-    const TileOperand left = DepthInner(queries.At(0, skip), left_tiles());
     const TileOperand read = DepthOuter(w.read, value_tiles());
-    TileGemm<false>(2, value_tiles(), feature_groups() + seen - skip, left,
+    TileGemm<false>(2, value_tiles(), feature_groups() + seen - skip,
+                    DepthInner(queries.At(0, skip), left_tiles()),
                     DepthOuter(read.At(0, skip), value_tiles()),
-                    Result(w.out, value_tiles()));
+                    Result(Out(w, i), value_tiles()));
   }
 
-  void StoreOut(int64_t b, int64_t t, int64_t h, int64_t r,
-                const AmxForwardWorker& w) const {
-    GatherRow(ResultRow(w.out, plan_.width, r), plan_.width, w.row);
-    if (scale_ != 1.f) ScaleRow(scale_, w.row, plan_.value_dim, w.row, false);
-    StoreRows(w.row, 0, out_, b, t, 1, h, false);
+  void StoreOut(int64_t b, int64_t query, const HeadRange& rows,
+                const HeadRange& heads, const AmxForwardWorker& w) const {
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
+      for (int64_t i = 0; i < heads.size(); ++i) {
+        GatherRow(ResultRow(Out(w, i), plan_.width, r), plan_.width, w.row);
+        if (scale_ != 1.f) {
+          ScaleRow(scale_, w.row, plan_.value_dim, w.row, false);
+        }
+        StoreRows(w.row, 0, out_, b, query + r, 1, heads.begin + i, false);
+      }
+    }
   }
 
   const AmxLinearScratch<AmxForwardWorker>& scratch_;

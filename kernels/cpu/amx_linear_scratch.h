@@ -57,15 +57,16 @@ struct AmxForwardWorker : AmxTokenBlock {
       : AmxTokenBlock(p, a),
         key_columns(a->Take<Bf16>(p.places * p.depth)),
         read(a->Take<Bf16>((p.depth + p.places) * p.width)),
-        queries(a->Take<Bf16>(kStrip * (p.depth + p.places))),
+        queries(
+            a->Take<Bf16>(p.group / p.streams * kStrip * (p.depth + p.places))),
         scores(a->Take<float>(kStrip * p.places)),
-        out(a->Take<float>(kStrip * p.width)) {}
+        out(a->Take<float>(p.group / p.streams * kStrip * p.width)) {}
 
   Bf16* key_columns;  // phi(k)^T, right [C / 16][F / 32]
   Bf16* read;         // right [F / 32 + C / 32][Dv / 16]: state, then v
-  Bf16* queries;      // left [2][F / 32 + C / 32]: phi(q), then scores
+  Bf16* queries;      // left [heads][2][F / 32 + C / 32]: phi(q), then scores
   float* scores;      // [2][C / 16]
-  float* out;         // [2][Dv / 16]
+  float* out;         // [heads][2][Dv / 16]
 };
 
 // Rows: kBlockRows queries of one head.
