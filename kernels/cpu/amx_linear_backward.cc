@@ -8,25 +8,23 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_backward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear-inl.h"
+#include "kernels/cpu/amx_linear_block-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class AmxBackwardPass : AmxTokenPass {
+class AmxBackwardPass : AmxBlockPass {
  public:
   AmxBackwardPass(const Problem& problem, const Buffers& buffers,
                   const TensorView& d_out, const BranchGrads& grads,
                   const AmxLinearPlan& plan,
                   const AmxLinearScratch<AmxBackwardWorker>& scratch)
-      : AmxTokenPass(problem, buffers, plan),
+      : AmxBlockPass(problem, buffers, d_out, grads, plan),
         scratch_(scratch),
-        d_out_(d_out),
         d_final_state_(buffers.d_final_state),
-        d_initial_state_(buffers.d_initial_state),
-        grads_(grads) {}
+        d_initial_state_(buffers.d_initial_state) {}
 
   void Run(int threads) const {
     const int64_t tasks = plan_.heads_of_kv();
@@ -55,17 +53,6 @@ class AmxBackwardPass : AmxTokenPass {
   }
 
  private:
-  // Queries of one head that are multiplied in one go: the chunk's places
-  // [place, place + kBlockRows), of which [begin, end) hold queries.
-  struct Block {
-    int64_t b, h;
-    int64_t place, begin, end;
-    int64_t query;   // of place `begin`
-    int64_t strips;  // of the block up to `end`
-    int64_t tokens;  // strips of tokens that the block sees
-    int64_t strip() const { return place / kStrip; }
-  };
-
   // Places of kept states, and of kept gradients, where segments are split.
   float* Kept(int64_t task, int64_t stream, int64_t segment) const {
     return scratch_.kept(task * plan_.streams + stream, segment);
@@ -117,10 +104,8 @@ class AmxBackwardPass : AmxTokenPass {
       float* d_sum = KeptGrad(task, stream, segment);
       Clear(d_sum);
       for (int64_t c = end - 1; c >= begin; --c) {
-        ForEachBlock(task, stream, ChunkAt(plan_, c), [&](const Block& block) {
-          LoadQueries(block, w);
-          AbsorbGrad(block, w, d_sum);
-        });
+        ForEachBlock(task, stream, ChunkAt(plan_, c), w,
+                     [&](const Block& block) { AbsorbGrad(block, w, d_sum); });
       }
     }
   }
@@ -168,8 +153,7 @@ class AmxBackwardPass : AmxTokenPass {
       const float* d_sum = c + 1 < end ? w.d_sum : nullptr;
       LoadTokens(task, chunk, w);
       StartTokens(chunk, has_after ? d_state : nullptr, d_sum, w);
-      ForEachBlock(task, stream, chunk, [&](const Block& block) {
-        LoadQueries(block, w);
+      ForEachBlock(task, stream, chunk, w, [&](const Block& block) {
         RunBlock(block, HasState(chunk), w);
         if (c > begin || advance) AbsorbGrad(block, w, w.d_sum);
       });
@@ -222,163 +206,6 @@ class AmxBackwardPass : AmxTokenPass {
                     Result(w.d_values, value_tiles()));
   }
 
-  template <typename Body>
-  void ForEachBlock(int64_t task, int64_t stream, const MemoryChunk& chunk,
-                    const Body& body) const {
-    if (chunk.queries == 0) return;
-    const HeadRange heads = plan_.readers(kv(task), stream);
-    const int64_t end = chunk.row + chunk.queries;
-    for (int64_t h = heads.begin; h < heads.end; ++h) {
-      for (int64_t place = chunk.row / kStrip * kStrip; place < end;
-           place += kBlockRows) {
-        Block block = {batch(task), h, place};
-        block.begin = std::max(place, chunk.row);
-        block.end = std::min(place + kBlockRows, end);
-        block.query = chunk.query_begin + block.begin - chunk.row;
-        block.strips = Strips(block.end - place);
-        block.tokens =
-            std::min(block.strip() + block.strips, Strips(chunk.tokens));
-        body(block);
-      }
-    }
-  }
-
-  // phi(q) and R, d_out times memory_scale, in rows and as right operands, R^T
-  // as left operand. Places without a query are zero.
-  void LoadQueries(const Block& block, const AmxBackwardWorker& w) const {
-    const int64_t rows = block.strips * kStrip;
-    for (int64_t i = 0; i < rows; ++i) {
-      Bf16* query = w.queries + i * plan_.depth;
-      Bf16* read = w.d_read + i * plan_.width;
-      const int64_t place = block.place + i;
-      if (place < block.begin || place >= block.end) {
-        std::fill_n(query, plan_.depth, Bf16{});
-        std::fill_n(read, plan_.width, Bf16{});
-        continue;
-      }
-      const int64_t t = block.query + place - block.begin;
-      PutFeatures(q_, block.b, t, block.h, w, kDepth, query);
-      LoadRows(d_out_, block.b, t, 1, block.h, scale_, w.row, plan_.value_dim);
-      RoundRow(w.row, plan_.value_dim, plan_.width, read);
-    }
-    PackRightRows(w.queries, rows, plan_.depth, w.query_rows);
-    PackLeftColumns(w.d_read, rows, plan_.width, kBlockStrips, w.read_t);
-  }
-
-  // d_sum += R^T phi(q).
-  void AbsorbGrad(const Block& block, const AmxBackwardWorker& w,
-                  float* d_sum) const {
-    TileGemm<true>(value_tiles(), feature_tiles(), block.strips,
-                   DepthInner(w.read_t, kBlockStrips),
-                   DepthOuter(w.query_rows, feature_tiles()),
-                   Result(d_sum, feature_tiles()));
-  }
-
-  // dq of the block, and its share of d_keys and d_values.
-  void RunBlock(const Block& block, bool has_state,
-                const AmxBackwardWorker& w) const {
-    const int64_t rows = block.strips * kStrip;
-    PackRightColumns(w.queries, rows, plan_.depth, w.query_columns);
-    PackRightRows(w.d_read, rows, plan_.width, w.read_rows);
-    for (int64_t i = 0; i < rows; ++i) {
-      PutLeft(w.d_read + i * plan_.width, i, w);
-    }
-    for (int64_t s = 0; s < block.strips; ++s) {
-      FindGradScores(block, s, w);
-      ReadGrad(block, s, has_state, w);
-    }
-    for (int64_t s = 0; s < block.tokens; ++s) TokenGrads(block, s, w);
-  }
-
-  int64_t read_tiles() const { return value_groups() + plan_.strips(); }
-
-  // Row i of R into the left operand that B follows.
-  void PutLeft(const Bf16* row, int64_t i, const AmxBackwardWorker& w) const {
-    Bf16* to = w.read_left + i / kSide * read_tiles() * kOperandTile +
-               i % kSide * kDepth;
-    for (int64_t k = 0; k < value_groups(); ++k) {
-      std::copy_n(row + k * kDepth, kDepth, to + k * kOperandTile);
-    }
-  }
-
-  // B = mask(R v^T) of strip s of the block, behind its R, and B^T.
-  void FindGradScores(const Block& block, int64_t s,
-                      const AmxBackwardWorker& w) const {
-    const int64_t own = block.strip() + s;
-    const int64_t seen = std::min(own + 1, block.tokens);
-    const TileOperand left = DepthInner(w.read_left, read_tiles());
-    TileGemm<false>(2, 2 * seen, value_groups(),
-                    DepthInner(left.At(2 * s, 0), read_tiles()),
-                    DepthInner(w.value_columns, value_groups()),
-                    Result(w.scores, 2 * plan_.strips()));
-    for (int64_t g = 0; g < seen; ++g) {
-      Bf16* tiles = w.read_left +
-                    (2 * s * read_tiles() + value_groups() + g) * kOperandTile;
-      RoundSquare(w.scores + g * 2 * kResultTile,
-                  2 * plan_.strips() * kResultTile,
-                  g == own ? Keep::kLower : Keep::kAll, tiles,
-                  read_tiles() * kOperandTile);
-      TransposeSquare(tiles, read_tiles() * kOperandTile,
-                      w.d_scores_t + (2 * g * kBlockStrips + s) * kOperandTile,
-                      kBlockStrips * kOperandTile);
-    }
-  }
-
-  // dq of strip s: one product of R and B with the state and phi(k).
-  void ReadGrad(const Block& block, int64_t s, bool has_state,
-                const AmxBackwardWorker& w) const {
-    const int64_t seen = std::min(block.strip() + s + 1, block.tokens);
-    const int64_t skip = has_state ? 0 : value_groups();
-    const TileOperand left = DepthInner(w.read_left, read_tiles());
-    const TileOperand right = DepthOuter(w.state_rows, feature_tiles());
-    TileGemm<false>(2, feature_tiles(), value_groups() + seen - skip,
-                    DepthInner(left.At(2 * s, skip), read_tiles()),
-                    DepthOuter(right.At(0, skip), feature_tiles()),
-                    Result(w.d_queries, feature_tiles()));
-    const int64_t place = block.place + s * kStrip;
-    const int64_t begin = std::max(place, block.begin);
-    const int64_t end = std::min(place + kStrip, block.end);
-    for (int64_t i = begin; i < end; ++i) {
-      StoreFeatureGrad(w.queries + (i - block.place) * plan_.depth,
-                       ResultRow(w.d_queries, plan_.depth, i - place),
-                       grads_.dq, block.b, block.query + i - block.begin,
-                       block.h, grads_.accumulate_q, w);
-    }
-  }
-
-  // What the block adds to d_keys and d_values of token strip s: the block's
-  // strips before the token see nothing of it.
-  void TokenGrads(const Block& block, int64_t s,
-                  const AmxBackwardWorker& w) const {
-    const int64_t first = std::max<int64_t>(s - block.strip(), 0);
-    const int64_t count = block.strips - first;
-    const TileOperand keys = DepthInner(w.key_left, feature_groups());
-    const TileOperand queries = DepthInner(w.query_columns, feature_groups());
-    TileGemm<false>(2, 2 * count, feature_groups(),
-                    DepthInner(keys.At(2 * s, 0), feature_groups()),
-                    DepthInner(queries.At(2 * first, 0), feature_groups()),
-                    Result(w.scores, 2 * kBlockStrips));
-    for (int64_t g = 0; g < count; ++g) {
-      RoundSquare(
-          w.scores + g * 2 * kResultTile, 2 * kBlockStrips * kResultTile,
-          block.strip() + first + g == s ? Keep::kUpper : Keep::kAll,
-          w.scores_t + (first + g) * kOperandTile, kBlockStrips * kOperandTile);
-    }
-    const TileOperand scores = DepthInner(w.scores_t, kBlockStrips);
-    const TileOperand reads = DepthOuter(w.read_rows, value_tiles());
-    TileGemm<true>(
-        2, value_tiles(), count, DepthInner(scores.At(0, first), kBlockStrips),
-        DepthOuter(reads.At(0, first), value_tiles()),
-        Result(w.d_values + s * kStrip * plan_.width, value_tiles()));
-    const TileOperand d_scores = DepthInner(w.d_scores_t, kBlockStrips);
-    const TileOperand rows = DepthOuter(w.query_rows, feature_tiles());
-    TileGemm<true>(
-        2, feature_tiles(), count,
-        DepthInner(d_scores.At(2 * s, first), kBlockStrips),
-        DepthOuter(rows.At(0, first), feature_tiles()),
-        Result(w.d_keys + s * kStrip * plan_.depth, feature_tiles()));
-  }
-
   void StoreTokens(int64_t task, int64_t stream, const MemoryChunk& chunk,
                    const AmxBackwardWorker& w) const {
     const bool add = stream + 1 < plan_.streams;
@@ -394,22 +221,8 @@ class AmxBackwardPass : AmxTokenPass {
     }
   }
 
-  // One row of dq or dk from phi (rounded) and its gradient.
-  void StoreFeatureGrad(const Bf16* phi, const float* d_phi,
-                        const TensorView& grad, int64_t b, int64_t t, int64_t h,
-                        bool accumulate, const AmxBackwardWorker& w) const {
-    if (!grad) return;
-    LoadRow(phi, 1, plan_.features, 1.f, w.phi);
-    GatherRow(d_phi, plan_.depth, w.d_phi);
-    FeatureRowGrad(map_, w.phi, w.d_phi, plan_.head_dim, w.row);
-    StoreRows(w.row, 0, grad, b, t, 1, h, accumulate);
-  }
-
-  static constexpr int64_t kBlockStrips = kBlockRows / kStrip;
-
   const AmxLinearScratch<AmxBackwardWorker>& scratch_;
-  const TensorView d_out_, d_final_state_, d_initial_state_;
-  const BranchGrads grads_;
+  const TensorView d_final_state_, d_initial_state_;
 };
 
 void RunAmxLinearBackward(const Problem& problem, const Buffers& buffers,

@@ -76,10 +76,10 @@ struct AmxBackwardWorker : AmxTokenBlock {
         key_left(a->Take<Bf16>(p.places * p.depth)),
         value_left(a->Take<Bf16>(p.places * p.width)),
         value_columns(a->Take<Bf16>(p.places * p.width)),
-        queries(a->Take<Bf16>(kBlockRows * p.depth)),
+        queries(a->Take<Bf16>(p.group / p.streams * kBlockRows * p.depth)),
         query_columns(a->Take<Bf16>(kBlockRows * p.depth)),
         query_rows(a->Take<Bf16>(kBlockRows * p.depth)),
-        d_read(a->Take<Bf16>(kBlockRows * p.width)),
+        d_read(a->Take<Bf16>(p.group / p.streams * kBlockRows * p.width)),
         read_rows(a->Take<Bf16>(kBlockRows * p.width)),
         read_left(a->Take<Bf16>(kBlockRows * (p.width + p.places))),
         read_t(a->Take<Bf16>(kBlockRows * p.width)),
@@ -99,10 +99,10 @@ struct AmxBackwardWorker : AmxTokenBlock {
   Bf16* key_left;         // phi(k), left [C / 16][F / 32]
   Bf16* value_left;       // v, left [C / 16][Dv / 32]
   Bf16* value_columns;    // v^T, right [C / 16][Dv / 32]
-  Bf16* queries;          // phi(q) [rows, F]
+  Bf16* queries;          // phi(q) [heads][rows, F]
   Bf16* query_columns;    // phi(q)^T, right [rows / 16][F / 32]
   Bf16* query_rows;       // phi(q), right [rows / 32][F / 16]
-  Bf16* d_read;           // R [rows, Dv]
+  Bf16* d_read;           // R [heads][rows, Dv]
   Bf16* read_rows;        // R, right [rows / 32][Dv / 16]
   Bf16* read_left;        // left [rows / 16][Dv / 32 + C / 32]: R, then B
   Bf16* read_t;           // R^T, left [Dv / 16][rows / 32]
