@@ -101,6 +101,37 @@ void StateColumns(const float* a, const float* b, int64_t rows, int64_t columns,
   }
 }
 
+// SoftmaxBothSigns to the accuracy of the rounding that follows. n is a
+// multiple of 8: only the last vector can be half empty.
+inline void SoftmaxFeatures(const float* x, int64_t n, float* out) {
+  const auto mask = [n](int64_t i) HWY_ATTR {
+    return static_cast<__mmask16>(n - i >= kSide ? 0xffff : 0xff);
+  };
+  __m512 high = _mm512_set1_ps(kMinusInfinity);
+  __m512 low = _mm512_set1_ps(-kMinusInfinity);
+  for (int64_t i = 0; i < n; i += kSide) {
+    const __m512 v = _mm512_maskz_loadu_ps(mask(i), x + i);
+    high = _mm512_mask_max_ps(high, mask(i), high, v);
+    low = _mm512_mask_min_ps(low, mask(i), low, v);
+  }
+  high = _mm512_set1_ps(_mm512_reduce_max_ps(high));
+  low = _mm512_set1_ps(_mm512_reduce_min_ps(low));
+  const __m512 log2e = _mm512_set1_ps(kLog2E);
+  __m512 up_sum = _mm512_setzero_ps(), down_sum = up_sum;
+  for (int64_t i = 0; i < n; i += kSide) {
+    const __m512 v = _mm512_maskz_loadu_ps(mask(i), x + i);
+    const __m512 up = Exp2ForBf16(_mm512_mul_ps(log2e, _mm512_sub_ps(v, high)));
+    const __m512 down =
+        Exp2ForBf16(_mm512_mul_ps(log2e, _mm512_sub_ps(low, v)));
+    up_sum = _mm512_mask_add_ps(up_sum, mask(i), up_sum, up);
+    down_sum = _mm512_mask_add_ps(down_sum, mask(i), down_sum, down);
+    _mm512_mask_storeu_ps(out + i, mask(i), up);
+    _mm512_mask_storeu_ps(out + n + i, mask(i), down);
+  }
+  ScaleRow(1.f / _mm512_reduce_add_ps(up_sum), out, n, out, false);
+  ScaleRow(1.f / _mm512_reduce_add_ps(down_sum), out + n, n, out + n, false);
+}
+
 // Which part of a square of 32 x 32 scores remains.
 enum class Keep { kAll, kLower, kUpper };
 
@@ -186,7 +217,11 @@ class AmxTokenPass {
   void PutFeatures(const TensorView& view, int64_t b, int64_t t, int64_t h,
                    const AmxTokenBlock& w, int64_t piece, Bf16* out) const {
     LoadRows(view, b, t, 1, h, 1.f, w.row, plan_.head_dim);
-    FeatureRow(map_, w.row, plan_.head_dim, w.phi);
+    if (map_ == FeatureMap::kSoftmax) {
+      SoftmaxFeatures(w.row, plan_.head_dim, w.phi);
+    } else {
+      FeatureRow(map_, w.row, plan_.head_dim, w.phi);
+    }
     RoundPieces(w.phi, plan_.features, plan_.depth, out, piece);
   }
 
