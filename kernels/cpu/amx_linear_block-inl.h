@@ -25,7 +25,10 @@ class AmxBlockPass : protected AmxTokenPass {
   AmxBlockPass(const Problem& problem, const Buffers& buffers,
                const TensorView& d_out, const BranchGrads& grads,
                const AmxLinearPlan& plan)
-      : AmxTokenPass(problem, buffers, plan), d_out_(d_out), grads_(grads) {}
+      : AmxTokenPass(problem, buffers, plan),
+        d_out_(d_out),
+        grads_(grads),
+        wide_(d_out.dtype == Dtype::kF32) {}
 
  protected:
   // Queries of one head that are multiplied in one go: the chunk's places
@@ -37,6 +40,7 @@ class AmxBlockPass : protected AmxTokenPass {
     int64_t tokens;       // strips of tokens that the block sees
     const Bf16* queries;  // phi(q) [strips * kStrip, F]
     const Bf16* d_read;   // R [strips * kStrip, Dv]
+    const Bf16* d_read_low;
     int64_t strip() const { return place / kStrip; }
   };
 
@@ -60,6 +64,8 @@ class AmxBlockPass : protected AmxTokenPass {
       for (block.h = heads.begin; block.h < heads.end; ++block.h) {
         block.queries = w.queries + (block.h - heads.begin) * QueryValues();
         block.d_read = w.d_read + (block.h - heads.begin) * ReadValues();
+        block.d_read_low =
+            w.d_read_low + (block.h - heads.begin) * ReadValues();
         const int64_t rows = block.strips * kStrip;
         PackRightRows(block.queries, rows, plan_.depth, w.query_rows);
         PackLeftColumns(block.d_read, rows, plan_.width, kBlockStrips,
@@ -83,12 +89,19 @@ class AmxBlockPass : protected AmxTokenPass {
         if (!exists) {
           std::fill_n(query, plan_.depth, Bf16{});
           std::fill_n(read, plan_.width, Bf16{});
+          std::fill_n(w.d_read_low + head * ReadValues() + i * plan_.width,
+                      plan_.width, Bf16{});
           continue;
         }
         const int64_t h = heads.begin + head;
         PutFeatures(q_, block.b, t, h, w, kDepth, query);
         LoadRows(d_out_, block.b, t, 1, h, scale_, w.row, plan_.value_dim);
         RoundRow(w.row, plan_.value_dim, plan_.width, read);
+        if (!wide_) continue;
+        LoadRow(read, 1, plan_.value_dim, -1.f, w.phi);
+        ScaleRow(1.f, w.row, plan_.value_dim, w.phi, true);
+        RoundRow(w.phi, plan_.value_dim, plan_.width,
+                 w.d_read_low + head * ReadValues() + i * plan_.width);
       }
     }
   }
@@ -141,6 +154,14 @@ class AmxBlockPass : protected AmxTokenPass {
                     DepthInner(left.At(2 * s, 0), read_tiles()),
                     DepthInner(w.value_columns, value_groups()),
                     Result(w.scores, 2 * plan_.strips()));
+    if (wide_) {
+      PackLeftRows(block.d_read_low + s * kStrip * plan_.width, kStrip,
+                   plan_.width, w.low_left);
+      TileGemm<true>(2, 2 * seen, value_groups(),
+                     DepthInner(w.low_left, value_groups()),
+                     DepthInner(w.value_columns, value_groups()),
+                     Result(w.scores, 2 * plan_.strips()));
+    }
     for (int64_t g = 0; g < seen; ++g) {
       Bf16* tiles = w.read_left +
                     (2 * s * read_tiles() + value_groups() + g) * kOperandTile;
@@ -224,6 +245,9 @@ class AmxBlockPass : protected AmxTokenPass {
 
   const TensorView d_out_;
   const BranchGrads grads_;
+  // An fp32 d_out comes out of a norm: R v^T then cancels where a query reads
+  // few tokens (wholly for one), and needs more of R than bf16 holds.
+  const bool wide_;
 };
 
 }  // namespace HWY_NAMESPACE

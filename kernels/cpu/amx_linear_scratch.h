@@ -34,7 +34,7 @@ struct AmxLinearPlan : MemoryPlan {
 struct AmxTokenBlock {
   AmxTokenBlock(const AmxLinearPlan& p, Arena* a)
       : row(a->Take<float>(std::max(p.depth, p.width))),
-        phi(a->Take<float>(p.depth)),
+        phi(a->Take<float>(std::max(p.depth, p.width))),
         keys(a->Take<Bf16>(p.places * p.depth)),
         values(a->Take<Bf16>(p.places * p.width)),
         values_t(a->Take<Bf16>(p.places * p.width)),
@@ -80,6 +80,8 @@ struct AmxBackwardWorker : AmxTokenBlock {
         query_columns(a->Take<Bf16>(kBlockRows * p.depth)),
         query_rows(a->Take<Bf16>(kBlockRows * p.depth)),
         d_read(a->Take<Bf16>(p.group / p.streams * kBlockRows * p.width)),
+        d_read_low(a->Take<Bf16>(p.group / p.streams * kBlockRows * p.width)),
+        low_left(a->Take<Bf16>(kStrip * p.width)),
         read_rows(a->Take<Bf16>(kBlockRows * p.width)),
         read_left(a->Take<Bf16>(kBlockRows * (p.width + p.places))),
         read_t(a->Take<Bf16>(kBlockRows * p.width)),
@@ -103,6 +105,8 @@ struct AmxBackwardWorker : AmxTokenBlock {
   Bf16* query_columns;    // phi(q)^T, right [rows / 16][F / 32]
   Bf16* query_rows;       // phi(q), right [rows / 32][F / 16]
   Bf16* d_read;           // R [heads][rows, Dv]
+  Bf16* d_read_low;       // what rounding took off R
+  Bf16* low_left;         // of one strip, left [2][Dv / 32]
   Bf16* read_rows;        // R, right [rows / 32][Dv / 16]
   Bf16* read_left;        // left [rows / 16][Dv / 32 + C / 32]: R, then B
   Bf16* read_t;           // R^T, left [Dv / 16][rows / 32]

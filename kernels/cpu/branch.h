@@ -4,9 +4,10 @@
 // nothing, and take a workspace of at least ...ScratchBytes(problem) bytes,
 // 64-byte aligned.
 //
-// They read shape, spec, dtype, positions, scales and tiling of the problem,
-// not its phase: for phase kExtend the composition makes problems of its own,
-// with query_len new tokens after key_len - query_len resident ones.
+// They read shape, spec, dtype, positions, scales and tiling of the problem; of
+// its phase only whether products may be rounded (amx_softmax.h, amx_linear.h).
+// For phase kExtend the composition makes problems of its own, with query_len
+// new tokens after key_len - query_len resident ones.
 #pragma once
 
 #include <cstddef>
