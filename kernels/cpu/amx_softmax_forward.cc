@@ -13,12 +13,18 @@
 namespace rattn {
 namespace {
 
-// Rows whose scores are held at a time, and keys: 32 x 256 fp32 scores and as
-// many bf16 probabilities stay near the L1 cache.
+// A strip of rows takes its keys in pieces: 64 x 64 fp32 scores are 16 KiB and
+// stay in the L1 cache; the probabilities of a block of pieces are multiplied
+// by V together, so that the accumulators pass by once per block.
 constexpr int64_t kStripRows = 64;
+constexpr int64_t kPieceKeys = 64;
 constexpr int64_t kBlockKeys = 256;
 // Rows that share one walk over the keys.
 constexpr int64_t kMostRows = 256;
+
+// Base-2 logits may pass the shift of their row by this much before the row is
+// rescaled: its probabilities are then at most 2^8.
+constexpr float kSlack = 8;
 
 struct Plan {
   explicit Plan(const Problem& problem)
@@ -55,21 +61,23 @@ struct Scratch {
     staged = arena->Take<Bf16>(std::max<int64_t>(plan.rows, 32) * widest);
     wide = arena->Take<float>(widest);
     query = arena->Take<Bf16>(plan.rows * plan.depth);
-    scores = arena->Take<float>(kStripRows * kBlockKeys);
+    scores = arena->Take<float>(kStripRows * kPieceKeys);
     probs = arena->Take<Bf16>(kStripRows * kBlockKeys);
     out = arena->Take<float>(plan.rows * plan.value_dim);
     sum = arena->Take<float>(plan.rows * 16);
-    top = arena->Take<float>(plan.rows);
+    top = arena->Take<float>(plan.rows * 16);
+    shift = arena->Take<float>(plan.rows);
     started = arena->Take<bool>(plan.rows / kStripRows);
   }
   Bf16* staged;
   float* wide;
   Bf16* query;    // left operands [rows / 16][depth / 32]
-  float* scores;  // result tiles [2][kBlockKeys / 16]
-  Bf16* probs;    // left operands [2][kBlockKeys / 32]
+  float* scores;  // result tiles [kStripRows / 16][kPieceKeys / 16]
+  Bf16* probs;    // left operands [kStripRows / 16][kBlockKeys / 32]
   float* out;     // result tiles [rows / 16][value_dim / 16]
-  float* sum;     // 16 partial sums per row of 2^(score - top)
-  float* top;     // largest base-2 logit, sink logit included
+  float* sum;     // 16 partial sums per row of 2^(logit - shift)
+  float* top;     // 16 maxima per row of the scores
+  float* shift;   // base-2 logit, not kSlack below any that was seen
   bool* started;  // per strip: whether `out` holds anything
 };
 
@@ -82,7 +90,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-// One row of scores: group g of 32 keys at row + g * 2 * kResultTile.
+// Scores of one row: 32 keys of group g at row + g * 2 * kResultTile.
 template <bool kMasked>
 HWY_INLINE __m512 RowTop(const float* row, int64_t begin, int64_t end,
                          int64_t first_key, int64_t last_key, __m512 top) {
@@ -101,11 +109,12 @@ HWY_INLINE __m512 RowTop(const float* row, int64_t begin, int64_t end,
   return top;
 }
 
-// Turns scores into probabilities 2^(factor * score - top), rounded.
+// Writes the probabilities 2^(factor * score - shift), rounded; their sums and
+// the maxima of the scores move on.
 template <bool kMasked>
-HWY_INLINE __m512 RowProbs(const float* row, int64_t begin, int64_t end,
-                           int64_t first_key, int64_t last_key, __m512 factor,
-                           __m512 shift, Bf16* probs, __m512 sum) {
+HWY_INLINE void RowProbs(const float* row, int64_t begin, int64_t end,
+                         int64_t first_key, int64_t last_key, __m512 factor,
+                         __m512 shift, Bf16* probs, __m512* top, __m512* sum) {
   for (int64_t g = begin; g < end; ++g) {
     __m512 p[2];
 #pragma GCC unroll 2
@@ -113,14 +122,17 @@ HWY_INLINE __m512 RowProbs(const float* row, int64_t begin, int64_t end,
       const __m512 x = _mm512_load_ps(row + (2 * g + half) * kResultTile);
       p[half] = Exp2ForBf16(_mm512_fmsub_ps(x, factor, shift));
       if constexpr (kMasked) {
-        p[half] = _mm512_maskz_mov_ps(
-            KeyMask(g * kDepth + half * kSide, first_key, last_key), p[half]);
+        const __mmask16 mask =
+            KeyMask(g * kDepth + half * kSide, first_key, last_key);
+        p[half] = _mm512_maskz_mov_ps(mask, p[half]);
+        *top = _mm512_mask_max_ps(*top, mask, *top, x);
+      } else {
+        *top = _mm512_max_ps(*top, x);
       }
     }
-    sum = _mm512_add_ps(sum, _mm512_add_ps(p[0], p[1]));
+    *sum = _mm512_add_ps(*sum, _mm512_add_ps(p[0], p[1]));
     _mm512_store_si512(probs + g * kOperandTile, RoundToBf16(p[0], p[1]));
   }
-  return sum;
 }
 
 class ForwardPass {
@@ -169,9 +181,8 @@ class ForwardPass {
       }
       const int64_t begin = part.keys.begin / kBlockKeys * kBlockKeys;
       for (int64_t key = begin; key < part.keys.end; key += kBlockKeys) {
-        const VisibleKeys seen = KeysSeen(block, part, key);
         for (int64_t row = 0; row < block.rows; row += kStripRows) {
-          Attend(block, seen, key, row);
+          Attend(block, part, key, row);
         }
       }
     }
@@ -189,93 +200,135 @@ class ForwardPass {
     std::fill_n(s_.started, RoundUp(block.rows, kStripRows) / kStripRows,
                 false);
     std::fill_n(s_.sum, block.rows * kSide, 0.f);
+    std::fill_n(s_.top, block.rows * kSide, kMinusInfinity);
+    std::fill_n(s_.shift, block.rows, kMinusInfinity);
+    if (!in_.sink_logit) return;
     for (int64_t r = 0; r < block.rows; ++r) {
-      s_.top[r] = kMinusInfinity;
-      if (!in_.sink_logit) continue;
       const int64_t h = block.heads.begin + r % block.heads.size();
-      const float sink =
-          static_cast<float>(in_.sink_logit.Get(0, 0, 0, h)) * kLog2E;
+      const float sink = static_cast<float>(in_.sink_logit.Get(0, 0, 0, h));
       if (sink == kMinusInfinity) continue;
-      s_.top[r] = sink;
+      s_.top[r * kSide] = sink * kLog2E / factor_;
+      s_.shift[r] = sink * kLog2E;
       s_.sum[r * kSide] = 1;
     }
   }
 
-  // One strip of rows on the keys of one block.
-  void Attend(const QueryBlock& block, const VisibleKeys& seen,
-              int64_t first_key, int64_t first_row) const {
-    const int64_t rows = std::min(kStripRows, block.rows - first_row);
-    const KeyGroups groups =
-        GroupsSeen(seen, first_row, first_row + rows - 1, kBlockKeys);
-    const int64_t count = groups.end - groups.begin;
-    if (count == 0) return;
-    const int64_t strips = (rows + kSide - 1) / kSide;
+  // A strip of rows on the keys [first_key, first_key + kBlockKeys).
+  void Attend(const QueryBlock& block, const BlockPart& part, int64_t first_key,
+              int64_t first_row) const {
+    const int64_t last_row = std::min(first_row + kStripRows, block.rows) - 1;
     const int64_t head = block.b * in_.problem->shape.kv_heads + block.kv_head;
-    const int64_t group =
-        head * plan_.groups + first_key / kDepth + groups.begin;
-    const int64_t depth = plan_.depth / kDepth;
-    const TileOperand query = {s_.query + first_row * plan_.depth,
-                               depth * kOperandTile, kOperandTile};
-    const TileOperand keys = {packed_.keys + group * kDepth * plan_.depth,
-                              depth * kOperandTile, kOperandTile};
-    constexpr int64_t kDown = kBlockKeys / kSide * kResultTile;
-    TileGemm<false>(strips, 2 * count, depth, query, keys,
-                    {s_.scores + 2 * groups.begin * kResultTile, kDown,
-                     kResultTile, kSide});
-    Softmax(seen, groups, first_row, rows);
-    bool& started = s_.started[first_row / kStripRows];
-    const TileOperand probs = {s_.probs + groups.begin * kOperandTile,
-                               kBlockKeys / kDepth * kOperandTile,
-                               kOperandTile};
-    const TileOperand values = {
-        packed_.values + group * kDepth * plan_.value_dim, kOperandTile,
-        result_columns() * kOperandTile};
-    TileGemm(started, strips, result_columns(), count, probs, values,
-             {OutRow(first_row), result_columns() * kResultTile, kResultTile,
-              kSide});
-    started = true;
+    const int64_t group = head * plan_.groups + first_key / kDepth;
+    Strip strip{first_row, last_row, group, 0, 0};
+    for (int64_t key = 0; key < kBlockKeys; key += kPieceKeys) {
+      const VisibleKeys seen = KeysSeen(block, part, first_key + key);
+      const KeyGroups groups =
+          GroupsSeen(seen, first_row, last_row, kPieceKeys);
+      if (groups.begin == groups.end) continue;
+      const int64_t at = key / kDepth;
+      if (strip.begin == strip.end) strip.begin = strip.end = at + groups.begin;
+      Scores(strip, at, groups);
+      Softmax(seen, groups, at, &strip);
+      strip.end = at + groups.end;
+    }
+    Accumulate(&strip);
   }
 
-  // Maxima and sums of a strip move on, its scores become probabilities.
-  void Softmax(const VisibleKeys& seen, const KeyGroups& groups,
-               int64_t first_row, int64_t rows) const {
+  // Rows, and the groups of 32 keys of the block whose probabilities wait to
+  // be multiplied by V; `group` is the block's first in the packed keys.
+  struct Strip {
+    int64_t first_row, last_row, group, begin, end;
+    int64_t tiles() const { return (last_row - first_row) / kSide + 1; }
+  };
+
+  void Scores(const Strip& strip, int64_t at, const KeyGroups& groups) const {
+    const int64_t depth = plan_.depth / kDepth;
+    const int64_t group = strip.group + at + groups.begin;
+    TileGemm<false>(strip.tiles(), 2 * (groups.end - groups.begin), depth,
+                    {s_.query + strip.first_row * plan_.depth,
+                     depth * kOperandTile, kOperandTile},
+                    {packed_.keys + group * kDepth * plan_.depth,
+                     depth * kOperandTile, kOperandTile},
+                    {s_.scores + 2 * groups.begin * kResultTile,
+                     kPieceKeys / kSide * kResultTile, kResultTile, kSide});
+  }
+
+  // O += P V of what waits.
+  void Accumulate(Strip* strip) const {
+    if (strip->begin == strip->end) return;
+    bool& started = s_.started[strip->first_row / kStripRows];
+    TileGemm(started, strip->tiles(), result_columns(),
+             strip->end - strip->begin,
+             {s_.probs + strip->begin * kOperandTile,
+              kBlockKeys / kDepth * kOperandTile, kOperandTile},
+             {packed_.values +
+                  (strip->group + strip->begin) * kDepth * plan_.value_dim,
+              kOperandTile, result_columns() * kOperandTile},
+             {OutRow(strip->first_row), result_columns() * kResultTile,
+              kResultTile, kSide});
+    started = true;
+    strip->begin = strip->end;
+  }
+
+  // Turns the scores of a piece, which begins at group `at` of its block, into
+  // probabilities; sums move on.
+  void Softmax(const VisibleKeys& seen, const KeyGroups& groups, int64_t at,
+               Strip* strip) const {
     const __m512 factor = _mm512_set1_ps(factor_);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t r = first_row + i;
+    for (int64_t r = strip->first_row; r <= strip->last_row; ++r) {
+      const int64_t i = r - strip->first_row;
       const float* row =
-          s_.scores + i / kSide * (kBlockKeys * kSide) + i % kSide * kSide;
-      Bf16* probs =
-          s_.probs + i / kSide * (kBlockKeys * kSide) + i % kSide * kDepth;
+          s_.scores + i / kSide * (kPieceKeys * kSide) + i % kSide * kSide;
+      Bf16* probs = s_.probs + i / kSide * (kBlockKeys * kSide) +
+                    at * kOperandTile + i % kSide * kDepth;
       const int64_t first = seen.Begin(r), last = seen.End(r);
-      __m512 best = _mm512_set1_ps(kMinusInfinity);
-      best = RowTop<true>(row, groups.begin, groups.clean_begin, first, last,
-                          best);
-      best = RowTop<false>(row, groups.clean_begin, groups.clean_end, first,
-                           last, best);
-      best = RowTop<true>(row, groups.clean_end, groups.end, first, last, best);
-      const float top = _mm512_reduce_max_ps(best) * factor_;
-      if (!(top <= s_.top[r])) MoveTop(r, top);
-      const __m512 shift = _mm512_set1_ps(s_.top[r]);
-      __m512 sum = _mm512_load_ps(s_.sum + r * kSide);
-      sum = RowProbs<true>(row, groups.begin, groups.clean_begin, first, last,
-                           factor, shift, probs, sum);
-      sum = RowProbs<false>(row, groups.clean_begin, groups.clean_end, first,
-                            last, factor, shift, probs, sum);
-      sum = RowProbs<true>(row, groups.clean_end, groups.end, first, last,
-                           factor, shift, probs, sum);
-      _mm512_store_ps(s_.sum + r * kSide, sum);
+      __m512 top = _mm512_load_ps(s_.top + r * kSide);
+      if (s_.shift[r] == kMinusInfinity) {
+        s_.shift[r] = FirstShift(row, groups, first, last);
+      }
+      while (true) {
+        const __m512 shift = _mm512_set1_ps(s_.shift[r]);
+        __m512 sum = _mm512_load_ps(s_.sum + r * kSide);
+        RowProbs<true>(row, groups.begin, groups.clean_begin, first, last,
+                       factor, shift, probs, &top, &sum);
+        RowProbs<false>(row, groups.clean_begin, groups.clean_end, first, last,
+                        factor, shift, probs, &top, &sum);
+        RowProbs<true>(row, groups.clean_end, groups.end, first, last, factor,
+                       shift, probs, &top, &sum);
+        const __m512 limit = _mm512_add_ps(shift, _mm512_set1_ps(kSlack));
+        if (_mm512_cmp_ps_mask(_mm512_mul_ps(top, factor), limit, _CMP_GT_OQ) ==
+            0) {
+          _mm512_store_ps(s_.sum + r * kSide, sum);
+          break;
+        }
+        Accumulate(strip);
+        MoveShift(r, _mm512_reduce_max_ps(top) * factor_);
+      }
+      _mm512_store_ps(s_.top + r * kSide, top);
     }
   }
 
-  void MoveTop(int64_t row, float top) const {
-    const float by = std::exp2(s_.top[row] - top);
-    s_.top[row] = top;
-    float* sum = s_.sum + row * kSide;
-    for (int64_t i = 0; i < kSide; ++i) sum[i] *= by;
+  // The largest base-2 logit of a row's first keys.
+  float FirstShift(const float* row, const KeyGroups& groups, int64_t first,
+                   int64_t last) const {
+    __m512 top = _mm512_set1_ps(kMinusInfinity);
+    top = RowTop<true>(row, groups.begin, groups.clean_begin, first, last, top);
+    top = RowTop<false>(row, groups.clean_begin, groups.clean_end, first, last,
+                        top);
+    top = RowTop<true>(row, groups.clean_end, groups.end, first, last, top);
+    return _mm512_reduce_max_ps(top) * factor_;
+  }
+
+  void MoveShift(int64_t row, float shift) const {
+    const __m512 by = _mm512_set1_ps(std::exp2(s_.shift[row] - shift));
+    s_.shift[row] = shift;
+    const auto scale = [&](float* at) HWY_ATTR {
+      _mm512_store_ps(at, _mm512_mul_ps(by, _mm512_load_ps(at)));
+    };
+    scale(s_.sum + row * kSide);
     if (!s_.started[row / kStripRows]) return;
-    float* out = OutRow(row);
     for (int64_t j = 0; j < result_columns(); ++j) {
-      for (int64_t i = 0; i < kSide; ++i) out[j * kResultTile + i] *= by;
+      scale(OutRow(row) + j * kResultTile);
     }
   }
 
@@ -291,10 +344,12 @@ class ForwardPass {
         StoreOut(block.b, t, h, OutRow(r), by);
         if (out_.lse) {
           *out_.lse.Row<float>(block.b, t, h) =
-              sum == 0 ? kMinusInfinity : (s_.top[r] + std::log2(sum)) * kLn2;
+              sum == 0 ? kMinusInfinity : (s_.shift[r] + std::log2(sum)) * kLn2;
         }
         if (out_.max_logits) {
-          *out_.max_logits.Row<float>(block.b, t, h) = s_.top[r] * kLn2;
+          const float top =
+              _mm512_reduce_max_ps(_mm512_load_ps(s_.top + r * kSide));
+          *out_.max_logits.Row<float>(block.b, t, h) = top * factor_ * kLn2;
         }
       }
     }

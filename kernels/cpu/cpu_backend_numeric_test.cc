@@ -140,6 +140,31 @@ TEST(CpuBackend, StridesDoNotMatter) {
   });
 }
 
+// Logits that grow along the sequence move the maximum of a row in every piece
+// of its keys, by more than any slack that a pass may allow itself.
+TEST(CpuBackend, MaximaThatKeepMoving) {
+  for (Dtype dtype : {Dtype::kF32, Dtype::kBF16}) {
+    for (int64_t window : {400, 1000}) {
+      Problem p;
+      p.spec = TestSpec(*FindVariant("swa"), window);
+      p.phase = Phase::kTrain;
+      p.shape = MakeShape(1, 2, 1, 700, 700, 16, 16);
+      p.dtype = dtype;
+      TestTensors tensors(p, {}, 21);
+      for (int64_t t = 0; t < 700; ++t) {
+        for (int64_t i = 0; i < 16; ++i) {
+          const double k = tensors.buffers.k.Get(0, t, 0, i);
+          tensors.buffers.k.Set(0, t, 0, i, k * (0.5 + 0.02 * t));
+        }
+      }
+      const Exact exact(p, {}, tensors);
+      RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
+      RunForward(*CpuBackend(), p, tensors.buffers);
+      ExpectClose(p, tensors.buffers.o, exact.tensors.buffers.o, "o");
+    }
+  }
+}
+
 // Enough work for several threads in every pass.
 TEST(CpuBackend, ThreadsDoNotChangeABit) {
   const std::vector<Case> cases = {
