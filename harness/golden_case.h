@@ -190,6 +190,10 @@ inline void ExpectGolden(const GoldenCase& golden, const GoldenRun& run,
       static_cast<double>(std::max<size_t>(expected.values.size(), 1));
   const double rms = std::sqrt(error / (norm > 0 ? norm : n));
   EXPECT_LE(rms, golden.Tolerance(name, run.dtype)) << name;
+  // Zeros that are differences of equal sums: bf16 products on tiles add up in
+  // an order of their own.
+  const double zero =
+      run.dtype == Dtype::kBF16 ? 1e-4 * std::sqrt(norm / n) : 0;
   const size_t row = static_cast<size_t>(expected.shape.back());
   for (size_t at = 0; at + row <= expected.values.size(); at += row) {
     const auto begin = expected.values.begin() + static_cast<int64_t>(at);
@@ -198,7 +202,8 @@ inline void ExpectGolden(const GoldenCase& golden, const GoldenRun& run,
       continue;
     }
     for (size_t i = at; i < at + row; ++i) {
-      ASSERT_EQ(actual.values[i], 0) << name << " has a row of zeros";
+      ASSERT_LE(std::abs(actual.values[i]), zero)
+          << name << " has a row of zeros";
     }
   }
 }
