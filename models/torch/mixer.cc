@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "kernels/torch/tensor_views.h"
 #include "models/error.h"
 #include "models/torch/aten_mixer.h"
 
@@ -14,31 +15,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-Dtype KernelDtype(at::ScalarType type) {
-  switch (type) {
-    case at::kDouble:
-      return Dtype::kF64;
-    case at::kBFloat16:
-      return Dtype::kBF16;
-    default:
-      return Dtype::kF32;
-  }
-}
-
-// Up to four axes; absent for an undefined tensor.
-TensorView View(const at::Tensor& t) {
-  if (!t.defined()) return {};
-  TensorView view;
-  view.data = t.data_ptr();
-  view.dtype = KernelDtype(t.scalar_type());
-  const int64_t missing = 4 - t.dim();
-  for (int64_t i = 0; i < t.dim(); ++i) {
-    view.shape[missing + i] = t.size(i);
-    view.stride[missing + i] = t.stride(i);
-  }
-  return view;
-}
 
 Problem CallProblem(const MixerPlan& plan, const at::Tensor& qkv, Phase phase) {
   Problem problem = plan.problem;
@@ -55,13 +31,6 @@ void CheckSupport(const Backend& backend, const Problem& problem) {
   throw UserError(
       fmt::format("backend {} cannot run this model: {}; choose another one",
                   backend.name(), support.reason));
-}
-
-// Scratch memory of this thread, kept from call to call.
-Workspace Scratch(size_t bytes) {
-  thread_local AlignedBuffer buffer;
-  if (buffer.size() < bytes) buffer = AlignedBuffer(bytes);
-  return {buffer.data(), buffer.size()};
 }
 
 // The q and k parts of a [B, T, Hq + Hkv, D] tensor.
@@ -130,7 +99,7 @@ Forwarded RunForward(const MixerPlan& plan, const MixerWeights& weights,
   CheckSupport(*plan.backend, problem);
   Forwarded f{PrepareQk(plan.qk, qkv, weights.qk), MakeOutputs(problem, qkv)};
   plan.backend->Forward(problem, MakeBuffers(plan, weights, qkv, f.qk, f.out),
-                        Scratch(plan.backend->WorkspaceBytes(problem)));
+                        ThreadScratch(plan.backend->WorkspaceBytes(problem)));
   return f;
 }
 
@@ -168,7 +137,7 @@ Gradients RunBackward(const MixerPlan& plan, const MixerWeights& weights,
   b.d_norm_local = View(d.weights.norm_local);
   b.d_norm_memory = View(d.weights.norm_memory);
   plan.backend->Backward(problem, b,
-                         Scratch(plan.backend->WorkspaceBytes(problem)));
+                         ThreadScratch(plan.backend->WorkspaceBytes(problem)));
   if (made) {
     d.weights.qk = PrepareQkBackward(plan.qk, qkv, weights.qk, d_qk, d.qkv);
   }
@@ -289,7 +258,7 @@ at::Tensor MixExtend(const MixerPlan& plan, const MixerWeights& weights,
   const Outputs out = MakeOutputs(problem, qkv);
   cache.Reserve(tokens);
   plan.backend->Extend(problem, MakeBuffers(plan, weights, qkv, qk, out), cache,
-                       Scratch(plan.backend->WorkspaceBytes(problem)));
+                       ThreadScratch(plan.backend->WorkspaceBytes(problem)));
   return out.o;
 }
 
