@@ -141,10 +141,12 @@ using Forwarded = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 Forwarded MixerForward(const Tensor& q, const Tensor& k, const Tensor& v,
                        const std::string& variant, int64_t window,
                        int64_t sinks, const OptionalTensor& norm_local,
-                       const OptionalTensor& norm_memory, double rope_theta) {
-  const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta});
-  const Kept kept = MakeOutputs(p, q);
+                       const OptionalTensor& norm_memory, double rope_theta,
+                       bool train) {
+  const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta},
+                                train ? Phase::kTrain : Phase::kForward);
   const Tensor local = Scales(norm_local), memory = Scales(norm_memory);
+  const Kept kept = MakeOutputs(p, q);
   const Buffers b = MakeBuffers(q, k, v, local, memory, kept);
   const Backend& cpu = CheckedBackend(p, b, false);
   cpu.Forward(p, b, ThreadScratch(cpu.WorkspaceBytes(p)));
@@ -233,9 +235,10 @@ struct MixerFunction : torch::autograd::Function<MixerFunction> {
     const auto [o, lse, o_local, o_memory] =
         ForwardOperator().call(q, k, v, variant, window, sinks, norm_local,
                                norm_memory, rope_theta, true);
+    const Tensor absent;
     ctx->save_for_backward({q, k, v, lse, o_local, o_memory,
-                            norm_local.value_or(Tensor()),
-                            norm_memory.value_or(Tensor())});
+                            norm_local.value_or(absent),
+                            norm_memory.value_or(absent)});
     ctx->saved_data["variant"] = variant;
     ctx->saved_data["window"] = window;
     ctx->saved_data["sinks"] = sinks;

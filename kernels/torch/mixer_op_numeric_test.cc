@@ -55,6 +55,7 @@ TEST(MixerOp, OutputAndGradientsEqualTheReference) {
     p.shape = MakeShape(2, 4, 2, 37, 37, 16, 24);
     p.positions = {.rope = true, .theta = 1e4};
     TestTensors want(p, {}, 3);
+    want.buffers.d_final_state = {};
     RunForward(*ReferenceBackend(), p, want.buffers);
     RunBackward(*ReferenceBackend(), p, want.buffers);
     const Buffers& b = want.buffers;
@@ -81,7 +82,7 @@ TEST(MixerOp, OutputAndGradientsEqualTheReference) {
 
 TEST(MixerOp, MetaTensorsHaveShapesOnly) {
   const at::TensorOptions meta = at::TensorOptions().device(at::kMeta);
-  const Tensor q = at::empty({2, 9, 4, 16}, meta.requires_grad(true));
+  const Tensor q = at::empty({2, 9, 4, 16}, meta).requires_grad_();
   const Tensor k = at::empty({2, 9, 2, 16}, meta);
   const Tensor v = at::empty({2, 9, 2, 24}, meta);
   const Tensor o = Mixer(q, k, v, "rattention", 4);
