@@ -130,6 +130,13 @@ CellResult CellResult::Failed(std::string reason) {
   return result;
 }
 
+double MetricValue(const CellResult& result, std::string_view key) {
+  for (const Metric& metric : result.metrics) {
+    if (metric.key == key) return metric.value.value_or(0);
+  }
+  return 0;
+}
+
 Json ToJson(const CellResult& result) {
   Json metrics = Json::array();
   for (const Metric& metric : result.metrics) {

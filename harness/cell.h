@@ -67,6 +67,9 @@ struct CellResult {
 };
 
 // Without samples and lines.
+// Of a metric; 0 where it is absent or unknown.
+double MetricValue(const CellResult& result, std::string_view key);
+
 Json ToJson(const CellResult& result);
 CellResult CellResultFromJson(const Json& json);
 

@@ -13,6 +13,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/nearest_name.h"
 #include "models/error.h"
+#include "models/json_fields.h"
 
 namespace rattn {
 namespace {
@@ -86,12 +87,30 @@ void BuildApp(CLI::App* app, std::vector<Action>* actions) {
   }
 }
 
+// Results are JSON and keep the command line and its paths.
+bool IsUtf8(const char* text) {
+  try {
+    Json(text).dump();
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
 int Parse(CLI::App* app, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (!IsUtf8(argv[i])) {
+      return Fail(fmt::format("argument {} is not UTF-8 text", i), kExitMisuse);
+    }
+  }
   try {
     app->parse(argc, argv);
     return -1;
   } catch (const CLI::Success& success) {
-    // --help and --version.
+    // --help and --version; "rattn swep --help" still names no verb.
+    if (ParsedVerb(*app) == nullptr && !app->remaining().empty()) {
+      return Fail(UnknownArgument(*app), kExitMisuse);
+    }
     return app->exit(success) == 0 ? kExitDone : kExitFailed;
   } catch (const CLI::ExtrasError&) {
     return Fail(UnknownArgument(*app), kExitMisuse);

@@ -72,7 +72,17 @@ INSTANTIATE_TEST_SUITE_P(
         Misuse{{"plan", "smoke", "--set", "window_keys=0"}, "at least 1 key"},
         Misuse{{"plan", "smoke", "--set", "window_keys=-2"}, "window_keys"},
         Misuse{{"plan", "smoke", "--set", "head_dim=7"}, "multiple of 8"},
+        Misuse{{"swep", "--help"}, "sweep"},
+        Misuse{{"train", "--model", "tiny-recall", "--task", "two_hop",
+                "--checkpoint", "/tmp/\xff"},
+               "not UTF-8"},
         Misuse{{"mask", "--variant", "swa"}, "--window"},
+        Misuse{{"mask", "--variant", "swa+sinks", "--window", "4", "--sinks",
+                "-1"},
+               "--sinks"},
+        Misuse{{"mask", "--variant", "swa", "--window", "4", "--sinks", "1"},
+               "rattn: variant swa takes no sinks"},
+        Misuse{{"doctor", "--write", "/dev/null/x"}, "/dev/null"},
         Misuse{{"mask", "--variant", "swaa", "--window", "4"}, "swa"},
         Misuse{{"mask", "--window", "0"}, "at least 1 key"},
         Misuse{{"mask", "--window", "-5"}, "at least 1 key"},
@@ -137,6 +147,14 @@ TEST(Cli, ListKnowsTheTorchBackendWithoutLoadingIt) {
   EXPECT_TRUE(found);
 }
 
+TEST(Cli, BenchSaysThatMemoryDoesNotSuffice) {
+  const Ended ended = RunProgram({"bench", "--head-dim", "8000000", "--json"});
+  const Json cells = Json::parse(ended.out);
+  ASSERT_EQ(cells.size(), 1u);
+  EXPECT_EQ(cells[0]["status"], "skipped");
+  EXPECT_THAT(cells[0]["reason"].get<std::string>(), HasSubstr("are free"));
+}
+
 TEST(Cli, BenchChecksTimesAndReportsMemory) {
   const Ended ended = RunProgram({"bench",
                                   "--variant",
@@ -168,7 +186,27 @@ TEST(Cli, BenchChecksTimesAndReportsMemory) {
     EXPECT_TRUE(cell["check"]["passed"].get<bool>());
     EXPECT_GT(cell["stats"]["median"].get<double>(), 0);
     EXPECT_GT(cell["detail"]["peak_memory_bytes"].get<double>(), 1e6);
+    int shares = 0;
+    for (const Json& metric : cell["metrics"]) {
+      if (metric["unit"] != "fraction") continue;
+      ++shares;
+      EXPECT_GT(metric["value"].get<double>(), 0) << metric["key"];
+      EXPECT_LT(metric["value"].get<double>(), 2) << metric["key"];
+    }
+    EXPECT_EQ(shares, 2);
   }
+}
+
+TEST(Cli, BenchSaysWhereAWindowOvertakesFullAttention) {
+  const Ended ended =
+      RunProgram({"bench", "--variant",     "full,swa", "--window",
+                  "8",     "--context",     "64,1024",  "--heads",
+                  "2",     "--kv-heads",    "1",        "--head-dim",
+                  "16",    "--dtype",       "fp32",     "--max-seconds",
+                  "0.02",  "--min-samples", "3",        "--no-peaks"});
+  ASSERT_EQ(ended.exit_code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("swa W=8"));
+  EXPECT_THAT(ended.out, HasSubstr("full attention"));
 }
 
 }  // namespace

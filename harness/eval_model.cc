@@ -1,5 +1,7 @@
 #include "harness/eval_model.h"
 
+#include <cmath>
+
 #include "harness/decode_speed.h"
 #include "harness/interrupt.h"
 #include "models/error.h"
@@ -10,7 +12,9 @@ namespace {
 Metric ScoreMetric(const Score& score) {
   Metric metric{score.key, score.value, score.unit,
                 score.higher_is_better ? Better::kHigher : Better::kLower};
-  metric.standard_error = score.standard_error;
+  if (std::isfinite(score.standard_error)) {
+    metric.standard_error = score.standard_error;
+  }
   metric.chance = score.chance;
   metric.n = score.n;
   return metric;

@@ -64,6 +64,16 @@ void MakeWritableFolder(const std::string& path) {
   }
 }
 
+void CheckTargetFile(std::string_view flag, const std::string& path) {
+  if (path.empty()) return;
+  if (fs::is_directory(path)) {
+    throw UserError(
+        fmt::format("{} '{}' is a folder: name a file in it", flag, path));
+  }
+  const fs::path folder = fs::path(path).parent_path();
+  MakeWritableFolder(folder.empty() ? "." : folder.string());
+}
+
 void RemoveStaleTemporaries(const std::string& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {

@@ -13,6 +13,10 @@ void WriteFileAtomically(const std::string& path, std::string_view content);
 // if nothing can be written into it.
 void MakeWritableFolder(const std::string& path);
 
+// Before long work whose result goes to the file that `flag` names (empty:
+// none). Throws UserError if it is a folder or its folder cannot be written.
+void CheckTargetFile(std::string_view flag, const std::string& path);
+
 // What WriteFileAtomically of a killed process leaves behind.
 void RemoveStaleTemporaries(const std::string& folder);
 

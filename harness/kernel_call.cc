@@ -32,6 +32,22 @@ KernelInputs::KernelInputs(const KernelCase& kernel) {
   }
 }
 
+double LeastBytes(const KernelCase& kernel) {
+  const Shape& s = kernel.problem.shape;
+  const auto rows = [&](int64_t tokens, int64_t heads, int64_t dim) {
+    return static_cast<double>(s.batch) * static_cast<double>(tokens) *
+           static_cast<double>(heads) * static_cast<double>(dim);
+  };
+  const int64_t all = kernel.context + s.key_len;
+  const double inputs = rows(all, s.query_heads, s.head_dim) +
+                        rows(all, s.kv_heads, s.head_dim) +
+                        rows(all, s.kv_heads, s.value_dim);
+  const double out = rows(s.query_len, s.query_heads, s.value_dim);
+  const bool train = kernel.problem.phase == Phase::kTrain;
+  const double values = train ? 2 * (inputs + out) : inputs + out;
+  return values * static_cast<double>(ByteSize(kernel.problem.dtype));
+}
+
 KernelCall::KernelCall(const KernelCase& kernel, const Backend& backend,
                        const KernelInputs& inputs, int64_t caches)
     : kernel_(kernel), backend_(backend), inputs_(inputs) {

@@ -27,6 +27,10 @@ struct KernelInputs {
   Tensor q, k, v, d_o;
 };
 
+// Least memory of a call, in bytes: its inputs, outputs and gradients. A
+// double, since impossible shapes have impossible sizes.
+double LeastBytes(const KernelCase& kernel);
+
 class KernelCall {
  public:
   // `inputs` must outlive the call. With `caches` > 1 (cached phases) repeated

@@ -13,9 +13,11 @@
 #include "harness/kernel_check.h"
 #include "harness/kind_fields.h"
 #include "harness/kinds.h"
+#include "harness/machine.h"
 #include "harness/measure.h"
 #include "harness/mixer_fields.h"
 #include "harness/process_memory.h"
+#include "harness/text_format.h"
 #include "harness/train_fields.h"
 #include "kernels/cost.h"
 #include "models/error.h"
@@ -120,14 +122,12 @@ void Normalize(Json& values, const std::string& origin) {
 
 // Caches to go round so that none is left in the last-level cache.
 int64_t ColdCaches(size_t cache_bytes) {
-  const int64_t last_level =
-      std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 32 << 20);
   struct sysinfo info = {};
   sysinfo(&info);
   const int64_t affordable =
       static_cast<int64_t>(info.freeram) * info.mem_unit / 2;
   const int64_t bytes = std::max<int64_t>(static_cast<int64_t>(cache_bytes), 1);
-  const int64_t wanted = 2 * last_level / bytes + 1;
+  const int64_t wanted = 2 * LastLevelCacheBytes() / bytes + 1;
   return std::clamp<int64_t>(std::min(wanted, affordable / bytes), 1, 4096);
 }
 
@@ -233,6 +233,17 @@ void Subject::Finish(const Samples& samples) {
   result_.detail["bytes"] = cost.bytes;
 }
 
+// Empty if the call may fit: known before a minute goes into filling memory.
+std::string MemoryMissing(const KernelCase& kernel) {
+  const double needed = LeastBytes(kernel);
+  const double available = static_cast<double>(AvailableMemory());
+  if (available == 0 || needed < available) return "";
+  return fmt::format(
+      "inputs and outputs take {}, {} are free: choose a shorter context, "
+      "fewer heads or a smaller head dim",
+      FormatBytes(needed), FormatBytes(available));
+}
+
 StopRule RuleOf(const Json& values) {
   StopRule rule;
   rule.min_samples = values.at("min_samples");
@@ -251,7 +262,11 @@ CellResult Run(const Cell& cell, const CellContext&) {
 
 std::vector<CellResult> RunKernelCells(std::span<const Cell> cells) {
   const Json values = ValuesOf(cells.front());
-  const KernelInputs inputs(CaseOf(values));
+  const KernelCase kernel = CaseOf(values);
+  if (const std::string reason = MemoryMissing(kernel); !reason.empty()) {
+    return {cells.size(), CellResult::Skipped(reason)};
+  }
+  const KernelInputs inputs(kernel);
   std::vector<std::unique_ptr<Subject>> subjects;
   std::vector<Contender> contenders;
   for (const Cell& cell : cells) {

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -150,6 +151,10 @@ Json GitState() {
 }
 
 }  // namespace
+
+int64_t LastLevelCacheBytes() {
+  return std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 32 << 20);
+}
 
 Json MachineFacts() {
   struct sysinfo memory = {};

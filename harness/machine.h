@@ -1,9 +1,15 @@
 // Facts about the machine and the build, recorded with every run.
 #pragma once
 
+#include <cstdint>
+
 #include "models/json_fields.h"
 
 namespace rattn {
+
+// Of all its cores together; at least 32 MiB, also where the system does not
+// tell.
+int64_t LastLevelCacheBytes();
 
 // name, cpu, sockets, cores, threads, caches, isa (supported and in use),
 // governor, load, memory, aslr, system. Figures that the system does not tell

@@ -316,6 +316,10 @@ Plan MakePlan(const Json& config, const std::string& origin,
   for (const Cell& cell : all) {
     if (PassesFilter(cell, options.filter)) collect_kept.Add(cell);
   }
+  if (all.empty()) throw UserError(origin + ": the sweep has no cells");
+  if (plan.cells.empty()) {
+    throw UserError("--filter: no cell passes all of the filters");
+  }
   for (const Cell& cell : all) plan.all_ids.push_back(cell.id);
   return plan;
 }

@@ -104,6 +104,15 @@ TEST(Plan, AFilterValueThatNoCellHasIsAnError) {
   EXPECT_THAT(Error(Kernels(), options), HasSubstr("kind = bogus"));
 }
 
+TEST(Plan, NoCellsAtAllIsAnError) {
+  EXPECT_THAT(Error(Json::parse(R"({"name": "x", "groups": []})")),
+              HasSubstr("no cells"));
+  PlanOptions options;
+  options.filter = {ParseChoice("variant=full", "--filter"),
+                    ParseChoice("window_keys=16", "--filter")};
+  EXPECT_THAT(Error(Kernels(), options), HasSubstr("no cell passes"));
+}
+
 TEST(Plan, SetLeavesGroupsAloneThatDoNotNameTheField) {
   Json config = Config(R"({"kind": "train", "axes": {"seed": [0]},
     "fixed": {"model": "tiny-recall", "task": "two_hop"}})");

@@ -248,15 +248,16 @@ class Layers {
         {{"type", "rule"}, {"color", kGrey}, {"strokeDash", {3, 3}}},
         Json::object());
   }
+  // Below its line: scores that hardly beat chance run just above it.
   Json ChanceText() const {
     return ChanceLayer({{"type", "text"},
                         {"text", plot_.chance_label},
                         {"color", kGrey},
                         {"fontSize", 10},
                         {"align", "right"},
-                        {"baseline", "bottom"},
+                        {"baseline", "top"},
                         {"dx", -3},
-                        {"dy", -2}},
+                        {"dy", 3}},
                        {{"x", {{"value", "width"}}}});
   }
   Json Bars() const {

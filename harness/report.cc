@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -151,9 +152,9 @@ class PageBuilder {
   Document Build() {
     const Counts counts = CountCells(input_.run);
     document_.title = fmt::format("rattn report: {}", input_.run.name);
-    document_.subtitle =
-        fmt::format("{}. {} cells done, {} skipped, {} failed.", input_.machine,
-                    counts.done, counts.skipped, counts.failed);
+    document_.subtitle = fmt::format(
+        "{}. {} cells done, {} skipped, {} failed{}.", input_.machine,
+        counts.done, counts.skipped, counts.failed, SeedsText());
     AddSummary();
     document_.sections.push_back({"Findings", FindingBlocks(findings_)});
     for (const std::string& task : input_.Tasks()) AddTask(task);
@@ -194,6 +195,20 @@ class PageBuilder {
     Section section{title, {}};
     if (!table.empty()) section.blocks.push_back(table);
     document_.sections.push_back(std::move(section));
+  }
+
+  // "; 2 to 3 seeds per score"
+  std::string SeedsText() const {
+    int64_t least = 0, most = 0;
+    for (const Point& point : input_.points) {
+      if (!point.headline) continue;
+      least = least == 0 ? point.seeds : std::min(least, point.seeds);
+      most = std::max(most, point.seeds);
+    }
+    if (most == 0) return "";
+    const std::string range = least == most ? "" : fmt::format("{} to ", least);
+    return fmt::format("; {}{} seed{} per score", range, most,
+                       most == 1 ? "" : "s");
   }
 
   // The answers in one table, and the plot that shows most of them.
@@ -259,7 +274,9 @@ class PageBuilder {
     section.blocks.push_back(Paragraph{
         std::string(kErrorBars) +
         " Two points differ \"clearly\" if their bars do not touch. A window "
-        "of W keys counts the query's own; the paper's w is W - 1."});
+        "of W keys counts the query's own; the paper's w is W - 1. A pattern "
+        "names the layers from the first on, and repeats: L local, G "
+        "global."});
     Bullets bullets;
     for (const std::string& note : input_.notes) bullets.items.push_back(note);
     for (const MissingPlot& missing : plots_.missing) {

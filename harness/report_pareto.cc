@@ -71,7 +71,7 @@ Plot ParetoPlot(const ReportInput& input, const std::string& task,
       row.x_low = entry.low;
       row.x_high = entry.high;
       row.label = Window(*entry.quality)
-                      ? fmt::format("{}", *Window(*entry.quality))
+                      ? fmt::format("W {}", *Window(*entry.quality))
                       : "";
       row.front = entry.front;
       plot.rows.push_back(row);

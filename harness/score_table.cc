@@ -26,13 +26,27 @@ void PrintMetrics(const std::vector<Metric>& metrics) {
   fmt::print("{}", table.Plain());
 }
 
-LiveLine::LiveLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
+LiveLine::LiveLine()
+    : terminal_(isatty(STDERR_FILENO) != 0),
+      last_(std::chrono::steady_clock::now()) {}
 
-LiveLine::~LiveLine() { Show(""); }
+LiveLine::~LiveLine() { Clear(); }
 
 void LiveLine::Show(const std::string& text) {
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", text.substr(0, 78));
+    std::fflush(stderr);
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_ < std::chrono::seconds(10)) return;
+  last_ = now;
+  fmt::print(stderr, "{}\n", text);
+}
+
+void LiveLine::Clear() {
   if (!terminal_) return;
-  fmt::print(stderr, "\r\033[K{}", text.substr(0, 78));
+  fmt::print(stderr, "\r\033[K");
   std::fflush(stderr);
 }
 

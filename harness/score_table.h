@@ -1,6 +1,7 @@
 // Metrics of a train or eval result on the terminal.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -12,15 +13,18 @@ namespace rattn {
 // metric has none.
 void PrintMetrics(const std::vector<Metric>& metrics);
 
-// One changing line on a terminal, nothing elsewhere.
+// One changing line on a terminal; elsewhere a line of its own every ten
+// seconds. On standard error.
 class LiveLine {
  public:
   LiveLine();
   ~LiveLine();
   void Show(const std::string& text);
+  void Clear();
 
  private:
   bool terminal_;
+  std::chrono::steady_clock::time_point last_;
 };
 
 }  // namespace rattn

@@ -1,14 +1,29 @@
 // rattn apply: one mixer on tensors from a file (harness/apply.h).
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 
 #include "harness/apply.h"
 #include "harness/verb_functions.h"
+#include "models/error.h"
 #include "models/json_fields.h"
 
 namespace rattn {
 namespace {
+
+constexpr const char* kTensors = R"(
+
+Tensors of --in (any float dtype):
+  q [batch, queries, heads, dim]   k, v [batch, keys, kv_heads, dim]
+  optional: q_memory, k_memory (as q and k), sink_logit [heads],
+    norm_local, norm_memory [heads, dim],
+    initial_state [batch, kv_heads or heads, features, dim]
+  --phase train: do (as the output), optional dfinal_state
+Tensors of --out:
+  o, final_state (with a memory), lse and max_logits [batch, queries, heads]
+    (with a local branch)
+  --phase train: o_local, o_memory (before their norms), and dX of every X)";
 
 struct ApplyVerbOptions {
   ApplyOptions apply;
@@ -17,6 +32,11 @@ struct ApplyVerbOptions {
 };
 
 int RunApply(const ApplyVerbOptions& options) {
+  std::error_code none;
+  if (std::filesystem::equivalent(options.in, options.out, none)) {
+    throw UserError(
+        fmt::format("--out '{}' is the input: name another file", options.out));
+  }
   const std::vector<std::string> notes =
       ApplyFile(options.apply, options.in, options.out);
   if (options.json) {
@@ -77,7 +97,8 @@ void AddApply(CLI::App& app, Action* action) {
   app.add_option("--window", apply->params.window_keys,
                  "keys a query sees, itself included");
   app.add_option("--sinks", apply->params.sinks,
-                 "leading keys that stay visible");
+                 "leading keys that stay visible")
+      ->check(kAtLeastZero);
   app.add_option("--in", options->in, "safetensors file with q, k, v, ...")
       ->required();
   app.add_option("--out", options->out, "safetensors file for the outputs")
@@ -85,6 +106,7 @@ void AddApply(CLI::App& app, Action* action) {
   AddCallFlags(app, apply);
   AddSpecFlags(app, apply);
   app.add_flag("--json", options->json, "machine-readable output");
+  app.footer(app.get_footer() + kTensors);
   *action = [options] { return RunApply(*options); };
 }
 

@@ -8,8 +8,10 @@
 #include <set>
 
 #include "harness/cell_kinds.h"
+#include "harness/crossover.h"
 #include "harness/interrupt.h"
 #include "harness/kinds.h"
+#include "harness/machine_peaks.h"
 #include "harness/products.h"
 #include "harness/run_child.h"
 #include "harness/run_folder.h"
@@ -27,16 +29,20 @@ struct FieldFlag {
   const char* flag;
   const char* field;
 };
-constexpr FieldFlag kAxisFlags[] = {
-    {"--variant", "variant"},   {"--window", "window_keys"},
-    {"--sinks", "sinks"},       {"--context", "context"},
-    {"--phase", "phase"},       {"--dtype", "dtype"},
-    {"--batch", "batch"},       {"--heads", "query_heads"},
-    {"--kv-heads", "kv_heads"}, {"--head-dim", "head_dim"},
-    {"--threads", "threads"}};
+constexpr FieldFlag kAxisFlags[] = {{"--variant", "variant"},
+                                    {"--window", "window_keys"},
+                                    {"--sinks", "sinks"},
+                                    {"--context", "context"},
+                                    {"--phase", "phase"},
+                                    {"--dtype", "dtype"},
+                                    {"--batch", "batch"},
+                                    {"--heads", "query_heads"},
+                                    {"--kv-heads", "kv_heads"},
+                                    {"--head-dim", "head_dim"},
+                                    {"--threads", "threads"},
+                                    {"--chunk", "chunk"},
+                                    {"--state-every", "state_every"}};
 constexpr FieldFlag kParamFlags[] = {{"--new-tokens", "new_tokens"},
-                                     {"--chunk", "chunk"},
-                                     {"--state-every", "state_every"},
                                      {"--seed", "seed"},
                                      {"--min-samples", "min_samples"},
                                      {"--max-samples", "max_samples"},
@@ -49,6 +55,7 @@ struct BenchOptions {
   std::vector<std::string> backends = {"cpu"};
   bool cold = false;
   bool rope = false;
+  bool no_peaks = false;
   double time_limit = 600;
   std::string out;
   bool json = false;
@@ -91,11 +98,19 @@ std::vector<std::vector<Cell>> Groups(const BenchOptions& options) {
   return groups;
 }
 
-double MetricOf(const CellResult& result, const std::string& key) {
-  for (const Metric& metric : result.metrics) {
-    if (metric.key == key) return metric.value.value_or(0);
-  }
-  return 0;
+std::string ShareText(const CellResult& result, const std::string& key) {
+  const double share = MetricValue(result, key);
+  return share > 0 ? fmt::format("{:.0f} %", 100 * share) : "-";
+}
+
+// "128/4": tokens of a chunk, chunks between kept states.
+std::string TilingText(const Json& params) {
+  const auto text = [&](const char* key) {
+    const int64_t value = params.at(key);
+    return value == 0 ? std::string("auto") : fmt::format("{}", value);
+  };
+  const std::string chunk = text("chunk"), every = text("state_every");
+  return chunk == "auto" && every == "auto" ? chunk : chunk + "/" + every;
 }
 
 std::vector<std::string> ResultRow(const Cell& cell, const CellResult& result) {
@@ -109,7 +124,8 @@ std::vector<std::string> ResultRow(const Cell& cell, const CellResult& result) {
                   ValueText(axes["query_heads"]), ValueText(axes["kv_heads"]),
                   ValueText(axes["head_dim"])),
       axes["dtype"],
-      axes["backend"]};
+      axes["backend"],
+      TilingText(cell.params)};
   if (row[1] == "null") row[1] = "-";
   if (result.status != CellStatus::kDone) {
     row.push_back(std::string(Name(result.status)));
@@ -119,14 +135,16 @@ std::vector<std::string> ResultRow(const Cell& cell, const CellResult& result) {
       (result.stats["q3"].get<double>() - result.stats["q1"].get<double>()) /
       result.stats["median"].get<double>();
   for (const std::string& text :
-       {FormatSi(MetricOf(result, "time"), "s"),
+       {FormatSi(MetricValue(result, "time"), "s"),
         fmt::format("{:.1f} %", 100 * spread),
         ValueText(result.stats["n"]) + " " +
             ValueText(result.stats["stopped_by"]),
-        FormatSi(MetricOf(result, "throughput"), "tok/s"),
-        FormatSi(MetricOf(result, "useful_flops"), "FLOP/s"),
-        FormatSi(MetricOf(result, "executed_flops"), "FLOP/s"),
-        FormatSi(MetricOf(result, "bandwidth"), "B/s"),
+        FormatSi(MetricValue(result, "throughput"), "tok/s"),
+        FormatSi(MetricValue(result, "useful_flops"), "FLOP/s"),
+        FormatSi(MetricValue(result, "executed_flops"), "FLOP/s"),
+        ShareText(result, "flops_share"),
+        FormatSi(MetricValue(result, "bandwidth"), "B/s"),
+        ShareText(result, "bandwidth_share"),
         FormatBytes(result.detail["peak_memory_bytes"].get<double>()),
         fmt::format("{:.1e}", result.check["worst_error"].get<double>())}) {
     row.push_back(text);
@@ -134,16 +152,12 @@ std::vector<std::string> ResultRow(const Cell& cell, const CellResult& result) {
   return row;
 }
 
-struct BenchResult {
-  Cell cell;
-  CellResult result;
-};
-
 const std::vector<std::string> kColumns = {
-    "variant",  "W",     "phase",       "context", "BxH/KVxD",   "dtype",
-    "backend",  "time",  "q3-q1",       "samples", "throughput", "useful",
-    "executed", "bytes", "peak memory", "error"};
-const std::set<size_t> kLeft = {0, 2, 4, 5, 6, 9};
+    "variant", "W",          "phase",       "context",  "BxH/KVxD",
+    "dtype",   "backend",    "C/m",         "time",     "q3-q1",
+    "samples", "throughput", "useful",      "executed", "of peak",
+    "bytes",   "of peak",    "peak memory", "error"};
+const std::set<size_t> kLeft = {0, 2, 4, 5, 6, 7, 10};
 
 // Rows as they come, under one header: what a bench has measured is on the
 // screen whatever ends it.
@@ -175,7 +189,7 @@ class RowPrinter {
   }
 
  private:
-  static constexpr size_t kKnown = 7;
+  static constexpr size_t kKnown = 8;
   static constexpr size_t kFigure = 13;  // "1.23 Mtok/s" and some air
 
   void Print(const std::vector<std::string>& row) const {
@@ -210,6 +224,7 @@ class BenchOutput {
   void Add(const Cell& cell, const CellResult& result) {
     ++ran_;
     failed_ |= result.status == CellStatus::kFailed;
+    run_.cells.push_back({cell.id, cell.kind, cell.axes, cell.params, result});
     if (folder_) folder_->Write(cell, result);
     if (json_) {
       cells_.push_back(CellFileJson(cell, result));
@@ -219,7 +234,12 @@ class BenchOutput {
   }
 
   void Finish(bool interrupted) {
-    if (json_) fmt::print("{}\n", cells_.dump(2));
+    if (json_) {
+      fmt::print("{}\n", cells_.dump(2));
+    } else {
+      PrintPeaks();
+      PrintCrossovers();
+    }
     if (!folder_) return;
     facts_["finished"] = interrupted ? Json() : Json(UtcNow());
     folder_->WriteRunJson(MergeRunJson(before_, facts_, ran_));
@@ -227,6 +247,32 @@ class BenchOutput {
   bool failed() const { return failed_; }
 
  private:
+  // What "of peak" refers to, as last measured.
+  void PrintPeaks() const {
+    for (auto cell = run_.cells.rbegin(); cell != run_.cells.rend(); ++cell) {
+      const Json& detail = cell->result.detail;
+      if (!detail.is_object() || !detail.contains("peaks")) continue;
+      const Json& peaks = detail["peaks"];
+      fmt::print(
+          "peaks around the last row, {} threads: bf16 products {}, fp32 {}, "
+          "reads {}\n",
+          peaks["threads"].get<int>(), FormatSi(peaks["bf16_flops"], "FLOP/s"),
+          FormatSi(peaks["fp32_flops"], "FLOP/s"),
+          FormatSi(peaks["read_bandwidth"], "B/s"));
+      return;
+    }
+  }
+
+  // From where on windows and memories are faster, if contexts were compared.
+  void PrintCrossovers() {
+    const ReportInput input(std::move(run_));
+    for (const Crossover& crossover : FindCrossovers(input)) {
+      if (crossover.shortest == crossover.longest) continue;
+      fmt::print("{}, {}: {}\n", crossover.phase, crossover.group,
+                 Describe(input, crossover));
+    }
+  }
+
   bool json_;
   bool failed_ = false;
   int64_t ran_ = 0;
@@ -234,6 +280,29 @@ class BenchOutput {
   std::optional<RowPrinter> rows_;
   Json facts_, before_;
   Json cells_ = Json::array();
+  RunData run_;
+};
+
+// The machine's peaks before and after a group of cells.
+class PeaksAround {
+ public:
+  PeaksAround(const Cell& cell, bool wanted)
+      : threads_(cell.axes.at("threads")), wanted_(wanted) {
+    if (wanted_) before_ = MeasurePeaks(threads_);
+  }
+  void AddTo(const std::vector<Cell>& cells,
+             std::vector<CellResult>* results) const {
+    if (!wanted_) return;
+    const MachinePeaks peaks = Mean(before_, MeasurePeaks(threads_));
+    for (size_t i = 0; i < cells.size(); ++i) {
+      AddShares(cells[i], peaks, &(*results)[i]);
+    }
+  }
+
+ private:
+  int threads_;
+  bool wanted_;
+  MachinePeaks before_;
 };
 
 int RunBench(const BenchOptions& options) {
@@ -244,8 +313,10 @@ int RunBench(const BenchOptions& options) {
   try {
     for (; done < groups.size(); ++done) {
       const std::vector<Cell>& group = groups[done];
-      const std::vector<CellResult> ran =
+      PeaksAround peaks(group.front(), !options.no_peaks);
+      std::vector<CellResult> ran =
           RunInChild(group, ProductsFolder(), options.time_limit);
+      peaks.AddTo(group, &ran);
       for (size_t i = 0; i < group.size(); ++i) output.Add(group[i], ran[i]);
     }
   } catch (const RunError&) {
@@ -285,6 +356,8 @@ void AddBench(CLI::App& app, Action* action) {
   app.add_flag("--cold", options->cold,
                "extend and decode: caches larger than the last-level cache");
   app.add_flag("--rope", options->rope, "rotary positions");
+  app.add_flag("--no-peaks", options->no_peaks,
+               "do not measure the machine's peaks around each combination");
   app.add_option("--time-limit", options->time_limit,
                  "seconds for one combination")
       ->check(kAboveZero)

@@ -89,7 +89,7 @@ Json PeaksOf(int threads, int64_t near_bytes, int64_t far_bytes) {
 // Half of L2 stays in it; four times L3 (all threads together) does not.
 Json PeakFacts() {
   const int64_t l2 = std::max(sysconf(_SC_LEVEL2_CACHE_SIZE), 1L << 18);
-  const int64_t l3 = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 32L << 20);
+  const int64_t l3 = LastLevelCacheBytes();
   const int threads = omp_get_num_procs();
   Json peaks = Json::array();
   peaks.push_back(PeaksOf(1, l2 / 2, 4 * l3));
@@ -182,6 +182,7 @@ void PrintText(const Json& facts) {
 }
 
 int RunDoctor(const DoctorOptions& options) {
+  CheckTargetFile("--write", options.write);
   if (!options.json) {
     // Loading LibTorch for the list of backends takes half a second.
     fmt::print("rattn {}: looking at this machine\n", RATTN_VERSION);

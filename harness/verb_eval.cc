@@ -64,6 +64,7 @@ void ShowSamples(const EvalVerbOptions& options, const Json& values) {
 
 int RunEval(const EvalVerbOptions& options) {
   CatchInterrupts();
+  CheckTargetFile("--log-samples", options.log_samples);
   std::vector<Cell> cells;
   for (const Json& values : ValuesPerLength(options)) {
     cells.push_back(options.checkpoint.empty()
@@ -87,7 +88,7 @@ int RunEval(const EvalVerbOptions& options) {
     if (!options.json) fmt::print("{}\n", Describe(cell));
     std::fflush(stdout);
     const CellResult result = RunOne(options, cell, context);
-    line.Show("");
+    line.Clear();
     for (const std::string& sample : result.lines) samples += sample + "\n";
     if (options.json) {
       json.push_back(CellFileJson(cell, result));

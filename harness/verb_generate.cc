@@ -15,6 +15,7 @@ namespace rattn {
 namespace {
 
 constexpr int64_t kBytes = 256;
+constexpr int64_t kMostNew = 1 << 20;
 
 struct GenerateOptions {
   std::string checkpoint, text;
@@ -99,7 +100,7 @@ void AddGenerate(CLI::App& app, Action* action) {
   app.add_option("--tokens", options->tokens, "token ids, a list")
       ->delimiter(',');
   app.add_option("--max-new", options->max_new, "tokens to generate")
-      ->check(kAboveZero)
+      ->check(CLI::Range(int64_t{1}, kMostNew))
       ->capture_default_str();
   app.add_option("--stop-token", options->stop_token,
                  "token that ends the text; -1 = none")

@@ -175,8 +175,11 @@ int RunMask(const MaskOptions& options, bool window_given) {
   MixerSpec spec;
   std::string reason;
   if (!MakeSpec(variant, {window_keys, options.sinks}, &spec, &reason)) {
-    throw UserError(fmt::format("--window {} ({}): {}", options.window,
-                                options.convention, reason));
+    const bool window_wrong = variant.takes_window && window_keys < 1;
+    throw UserError(window_wrong
+                        ? fmt::format("--window {} ({}): {}", options.window,
+                                      options.convention, reason)
+                        : reason);
   }
   (options.json ? PrintJson : PrintText)(spec, options, variant.takes_window,
                                          window_keys);
@@ -198,7 +201,8 @@ void AddMask(CLI::App& app, Action* action) {
                  "query itself, paper and flash-attention do not")
       ->check(CLI::IsMember(names))
       ->capture_default_str();
-  app.add_option("--sinks", options->sinks, "leading keys that stay visible");
+  app.add_option("--sinks", options->sinks, "leading keys that stay visible")
+      ->check(kAtLeastZero);
   app.add_option("--length", options->length, "tokens of the sequence")
       ->capture_default_str();
   app.add_flag("--json", options->json, "machine-readable output");

@@ -24,21 +24,9 @@ struct TrainVerbOptions {
   bool json = false;
 };
 
-// Before the training: a path that cannot be written must not cost one.
-void CheckTarget(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (path.empty()) return;
-  if (fs::is_directory(path)) {
-    throw UserError(
-        fmt::format("--checkpoint '{}' is a folder: name a file in it", path));
-  }
-  const fs::path folder = fs::path(path).parent_path();
-  MakeWritableFolder(folder.empty() ? "." : folder.string());
-}
-
 int RunTrain(const TrainVerbOptions& options) {
   CatchInterrupts();
-  CheckTarget(options.checkpoint);
+  CheckTargetFile("--checkpoint", options.checkpoint);
   const Cell cell =
       BuildCell(TrainCellKind(), options.fields->Values(), "train");
   if (!options.json) fmt::print("{}\n", Describe(cell));
@@ -51,7 +39,7 @@ int RunTrain(const TrainVerbOptions& options) {
         return true;
       }};
   const CellResult result = TrainCellKind().run(cell, context);
-  line.Show("");
+  line.Clear();
   const std::string kept = context.products + "/" +
                            result.detail["product"].get<std::string>() +
                            kCheckpointFile;

@@ -16,9 +16,10 @@ BackendLoader torch_loader = nullptr;
 
 const Backend* GetReference(std::string*) { return ReferenceBackend(); }
 
+template <const Backend* (*kGet)()>
 const Backend* GetCpu(std::string* reason) {
   const Support isa = IsaSupport();
-  if (isa.ok()) return CpuBackend();
+  if (isa.ok()) return kGet();
   *reason = isa.reason;
   return nullptr;
 }
@@ -37,7 +38,10 @@ const Backend* GetCuda(std::string* reason) {
 constexpr std::array kBackends = {
     BackendEntry{"reference", "plain fp64 loops: the truth, slow",
                  GetReference},
-    BackendEntry{"cpu", "blockwise SIMD kernels, fp32 and bf16", GetCpu},
+    BackendEntry{"cpu", "blockwise SIMD kernels, fp32 and bf16",
+                 GetCpu<CpuBackend>},
+    BackendEntry{"cpu-unfused", "the same, the branches of a mixer apart",
+                 GetCpu<UnfusedCpuBackend>},
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
                  GetTorch, /*on_demand=*/true},
     BackendEntry{"cuda", "CUDA kernels", GetCuda},

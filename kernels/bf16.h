@@ -1,4 +1,5 @@
-// bfloat16 storage type: the upper half of an IEEE binary32, rounded to nearest even.
+// bfloat16 storage type: the upper half of an IEEE binary32, rounded to nearest
+// even.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,9 @@
 #include "kernels/kv_cache.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +16,7 @@ namespace rattn {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
 
 // Sizes come from configs: a product that overflows cannot be allocated.
 size_t Product(std::initializer_list<int64_t> factors) {
@@ -40,11 +45,18 @@ int64_t RingSlots(const MixerSpec& spec) {
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  // Rows of one head lie pages apart: with small pages each one is a TLB miss.
+  const bool huge = bytes >= 2 * kHugePage;
+  const size_t alignment = huge ? kHugePage : kAlignment;
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (rounded < bytes) throw std::bad_alloc();
-  data_.reset(std::aligned_alloc(kAlignment, rounded));
+  data_.reset(std::aligned_alloc(alignment, rounded));
   if (!data_) throw std::bad_alloc();
-  std::memset(data_.get(), 0, rounded);
+#if defined(__linux__)
+  // A wish only; what is left at the end stays in small pages.
+  if (huge) madvise(data_.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  std::memset(data_.get(), 0, bytes);
 }
 
 AlignedBuffer::AlignedBuffer(const AlignedBuffer& other)

@@ -45,8 +45,7 @@ class Philox {
     const auto c = Block(index);
     const double u1 = (static_cast<double>(c[0]) + 0.5) * 0x1.0p-32;
     const double u2 = static_cast<double>(c[1]) * 0x1.0p-32;
-    return std::sqrt(-2.0 * std::log(u1)) *
-           std::cos(6.283185307179586 * u2);
+    return std::sqrt(-2.0 * std::log(u1)) * std::cos(6.283185307179586 * u2);
   }
 
  private:

@@ -75,8 +75,7 @@ inline int64_t SinkQueryPosition(const LocalSpec& local, int64_t i) {
 // of `length` tokens: the useful work, never a density estimate.
 inline int64_t VisiblePairs(const LocalSpec& local, int64_t length) {
   if (local.kind == LocalKind::kNone || length <= 0) return 0;
-  const int64_t reach =
-      std::min(LocalWindow(local) + SinkCount(local), length);
+  const int64_t reach = std::min(LocalWindow(local) + SinkCount(local), length);
   return reach * length - reach * (reach - 1) / 2;
 }
 

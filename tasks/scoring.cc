@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/error.h"
 
@@ -16,7 +17,7 @@ void Mean::Add(double value) {
 }
 
 double Mean::standard_error() const {
-  if (n_ < 2) return 0;
+  if (n_ < 2) return std::numeric_limits<double>::quiet_NaN();
   const double n = static_cast<double>(n_);
   const double variance = (squares_ - sum_ * sum_ / n) / (n - 1);
   return std::sqrt(std::max(0.0, variance) / n);
@@ -42,7 +43,7 @@ double ClusteredMean::value() const {
 }
 
 double ClusteredMean::standard_error() const {
-  if (clusters_.size() < 2) return 0;
+  if (clusters_.size() < 2) return std::numeric_limits<double>::quiet_NaN();
   const double mean = value();
   double squares = 0;
   for (const auto& [id, cluster] : clusters_) {

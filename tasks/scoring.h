@@ -20,7 +20,7 @@ class Mean {
   void Add(double value);
   int64_t n() const { return n_; }
   double value() const { return n_ > 0 ? sum_ / static_cast<double>(n_) : 0; }
-  // Sample standard deviation over sqrt(n); 0 for fewer than two values.
+  // Sample standard deviation over sqrt(n); NaN for fewer than two values.
   double standard_error() const;
 
  private:
@@ -37,6 +37,7 @@ class ClusteredMean {
   void Add(int64_t cluster, double sum, double weight = 1);
   double weight() const;
   double value() const;
+  // NaN for fewer than two clusters.
   double standard_error() const;
 
  private:

@@ -27,8 +27,8 @@ struct EvalOptions {
 struct Score {
   std::string key;  // "accuracy.Q1", "score", "bits_per_byte"
   double value = 0;
-  double standard_error = 0;
-  double chance = 0;  // what guessing gives, in the same unit
+  double standard_error = 0;  // NaN: too few independent samples to tell
+  double chance = 0;          // what guessing gives, in the same unit
   bool higher_is_better = true;
   std::string unit;  // "fraction", "percent", "bits per byte"
   int64_t n = 0;     // questions behind it

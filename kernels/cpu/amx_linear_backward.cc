@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_backward.cc"
 #include "hwy/foreach_target.h"
 #include "kernels/cpu/amx_linear_block-inl.h"
+#include "kernels/cpu/linear_schedule.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -26,30 +27,75 @@ class AmxBackwardPass : AmxBlockPass {
         d_final_state_(buffers.d_final_state),
         d_initial_state_(buffers.d_initial_state) {}
 
-  void Run(int threads) const {
-    const int64_t tasks = plan_.heads_of_kv();
-    ParallelFor<AmxTiles>(threads, tasks, [this](int64_t task, int worker) {
-      const AmxBackwardWorker w = scratch_.worker(worker);
-      ZeroUnread(task, w);
-      if (!plan_.split_segments) RunHead(task, worker, w);
-    });
-    if (!plan_.split_segments) return;
-    const int64_t pieces = tasks * plan_.segments;
-    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
-      SumSegment(piece / plan_.segments, piece % plan_.segments,
-                 scratch_.worker(worker));
-    });
-    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-      ScanSegments(task, scratch_.worker(worker));
-    });
-    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-        RunSegment(task, stream, s, Kept(task, stream, s),
-                   KeptGrad(task, stream, s), false, scratch_.worker(worker));
+  void Prepare(int64_t task, int worker) const {
+    const AmxBackwardWorker w = scratch_.worker(worker);
+    ZeroUnread(task, w);
+  }
+
+  // All segments of one KV head: states forwards, gradients backwards.
+  void RunHead(int64_t task, int worker) const {
+    const AmxBackwardWorker w = scratch_.worker(worker);
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, task, stream, w, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        Copy(w.state, scratch_.kept(worker, s));
+        if (s + 1 == plan_.segments) break;
+        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
+        Add(w.sum, w.state);
       }
-    });
+      LoadState(d_final_state_, task, stream, w, w.d_state);
+      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
+        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
+                   s > 0 || d_initial_state_, w);
+      }
+      StoreState(w.d_state, d_initial_state_, task, stream, w);
+    }
+  }
+
+  // What a segment's tokens add to the state, and its queries to the gradient.
+  void SumSegment(int64_t task, int64_t segment, int worker) const {
+    const AmxBackwardWorker w = scratch_.worker(worker);
+    const int64_t begin = plan_.segment_begin(segment);
+    const int64_t end = plan_.segment_end(segment);
+    SumChunks(task, begin, end, w, Kept(task, 0, segment));
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      float* d_sum = KeptGrad(task, stream, segment);
+      Clear(d_sum);
+      for (int64_t c = end - 1; c >= begin; --c) {
+        ForEachBlock(task, stream, ChunkAt(plan_, c), w,
+                     [&](const Block& block) { AbsorbGrad(block, w, d_sum); });
+      }
+    }
+  }
+
+  // Sums -> states at the beginnings and gradients at the ends of segments, in
+  // place; the states' sums lie in stream 0's places.
+  void ScanSegments(int64_t task, int worker) const {
+    const AmxBackwardWorker w = scratch_.worker(worker);
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, task, stream, w, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        Copy(Kept(task, 0, s), w.sum);
+        Copy(w.state, Kept(task, stream, s));
+        Add(w.sum, w.state);
+      }
+      LoadState(d_final_state_, task, stream, w, w.d_state);
+      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
+        Copy(KeptGrad(task, stream, s), w.d_sum);
+        Copy(w.d_state, KeptGrad(task, stream, s));
+        Add(w.d_sum, w.d_state);
+      }
+      StoreState(w.d_state, d_initial_state_, task, stream, w);
+    }
+  }
+
+  // States and gradients at its ends lie in their places.
+  void RunSegments(int64_t task, int64_t segment, int worker) const {
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      RunSegment(task, stream, segment, Kept(task, stream, segment),
+                 KeptGrad(task, stream, segment), false,
+                 scratch_.worker(worker));
+    }
   }
 
  private:
@@ -72,61 +118,6 @@ class AmxBackwardPass : AmxBlockPass {
     if (!grads_.accumulate_v && grads_.dv) {
       StoreRows(w.row, 0, grads_.dv, batch(task), plan_.tokens, unread,
                 kv(task), false);
-    }
-  }
-
-  // All segments of one KV head: states forwards, gradients backwards.
-  void RunHead(int64_t task, int worker, const AmxBackwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(w.state, scratch_.kept(worker, s));
-        if (s + 1 == plan_.segments) break;
-        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
-        Add(w.sum, w.state);
-      }
-      LoadState(d_final_state_, task, stream, w, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
-                   s > 0 || d_initial_state_, w);
-      }
-      StoreState(w.d_state, d_initial_state_, task, stream, w);
-    }
-  }
-
-  // What a segment's tokens add to the state, and its queries to the gradient.
-  void SumSegment(int64_t task, int64_t segment,
-                  const AmxBackwardWorker& w) const {
-    const int64_t begin = plan_.segment_begin(segment);
-    const int64_t end = plan_.segment_end(segment);
-    SumChunks(task, begin, end, w, Kept(task, 0, segment));
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      float* d_sum = KeptGrad(task, stream, segment);
-      Clear(d_sum);
-      for (int64_t c = end - 1; c >= begin; --c) {
-        ForEachBlock(task, stream, ChunkAt(plan_, c), w,
-                     [&](const Block& block) { AbsorbGrad(block, w, d_sum); });
-      }
-    }
-  }
-
-  // Sums -> states at the beginnings and gradients at the ends of segments, in
-  // place; the states' sums lie in stream 0's places.
-  void ScanSegments(int64_t task, const AmxBackwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.sum, w.state);
-      }
-      LoadState(d_final_state_, task, stream, w, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        Copy(KeptGrad(task, stream, s), w.d_sum);
-        Copy(w.d_state, KeptGrad(task, stream, s));
-        Add(w.d_sum, w.d_state);
-      }
-      StoreState(w.d_state, d_initial_state_, task, stream, w);
     }
   }
 
@@ -232,8 +223,9 @@ void RunAmxLinearBackward(const Problem& problem, const Buffers& buffers,
   Arena arena(workspace.data);
   const AmxLinearScratch<AmxBackwardWorker> scratch(plan, BackwardSlots(plan),
                                                     &arena);
-  AmxBackwardPass(problem, buffers, d_out, grads, plan, scratch)
-      .Run(problem.threads);
+  RunMemoryPass<AmxTiles>(
+      problem.threads, plan,
+      AmxBackwardPass(problem, buffers, d_out, grads, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,196 +6,24 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_forward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear-inl.h"
+#include "kernels/cpu/amx_linear_forward-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class AmxForwardPass : AmxTokenPass {
- public:
-  AmxForwardPass(const Problem& problem, const Buffers& buffers,
-                 const TensorView& out, const AmxLinearPlan& plan,
-                 const AmxLinearScratch<AmxForwardWorker>& scratch)
-      : AmxTokenPass(problem, buffers, plan),
-        scratch_(scratch),
-        out_(out),
-        final_state_(buffers.final_state) {}
-
-  void Run(int threads) const {
-    const int64_t tasks = plan_.heads_of_kv();
-    if (!plan_.split_segments) {
-      ParallelFor<AmxTiles>(threads, tasks, [this](int64_t task, int worker) {
-        RunHead(task, scratch_.worker(worker));
-      });
-      return;
-    }
-    const int64_t pieces = tasks * plan_.segments;
-    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s),
-                scratch_.worker(worker), Kept(task, 0, s));
-    });
-    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-      ScanSegments(task, scratch_.worker(worker));
-    });
-    ParallelFor<AmxTiles>(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-        RunSegment(task, stream, s, Kept(task, stream, s), false,
-                   scratch_.worker(worker));
-      }
-    });
+// Rows go to a view as they are.
+struct PlainSink {
+  TensorView out;
+  float scale;
+  void Begin(int64_t, int64_t, const MemoryChunk&,
+             const AmxForwardWorker&) const {}
+  void Row(int64_t b, int64_t t, int64_t h, const float* tiles,
+           const AmxForwardWorker& w) const {
+    StoreTileRow(tiles, kResultTile, _mm512_set1_ps(scale), out, b, t, h,
+                 w.row);
   }
-
- private:
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
-  }
-
-  // All segments of one KV head in order; the state stays in the cache.
-  void RunHead(int64_t task, const AmxForwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        const bool last = s == plan_.segments - 1;
-        RunSegment(task, stream, s, w.state, !last || final_state_, w);
-      }
-      StoreState(w.state, final_state_, task, stream, w);
-    }
-  }
-
-  // Sums of segments -> states at their beginnings, in place. The sums lie in
-  // stream 0's places, which are overwritten last.
-  void ScanSegments(int64_t task, const AmxForwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.sum, w.state);
-      }
-      StoreState(w.state, final_state_, task, stream, w);
-    }
-  }
-
-  // Outputs of a segment from the state at its beginning; with `advance` the
-  // state is then moved to its end. As in linear_forward.cc the segment's own
-  // tokens are summed apart: the bits do not depend on how segments are
-  // divided among threads.
-  void RunSegment(int64_t task, int64_t stream, int64_t segment, float* state,
-                  bool advance, const AmxForwardWorker& w) const {
-    const HeadRange heads = plan_.readers(kv(task), stream);
-    if (heads.size() == 0 && !advance) return;
-    const int64_t begin = plan_.segment_begin(segment);
-    const int64_t end = plan_.segment_end(segment);
-    for (int64_t c = begin; c < end; ++c) {
-      const MemoryChunk chunk = ChunkAt(plan_, c);
-      LoadTokens(task, chunk, w);
-      if (heads.size() > 0 && chunk.queries > 0) {
-        PackReads(chunk, state, c > begin ? w.sum : nullptr, w);
-        ReadChunk(batch(task), heads, chunk, w);
-      }
-      if (c + 1 < end || advance) Absorb(chunk, w, c > begin, w.sum);
-    }
-    if (advance) Add(w.sum, state);
-  }
-
-  // What all heads read: phi(k)^T, and the state with v behind it.
-  void PackReads(const MemoryChunk& chunk, const float* state, const float* sum,
-                 const AmxForwardWorker& w) const {
-    const int64_t rows = Strips(chunk.tokens) * kStrip;
-    if (HasState(chunk)) RoundColumns(state, sum, w.read);
-    PackRightRows(w.values, rows, plan_.width, w.read + plan_.state_floats());
-    PackRightColumns(w.keys, rows, plan_.depth, w.key_columns);
-  }
-
-  // o of a chunk, strip by strip of places. The rows of a token's heads lie
-  // side by side: they are loaded and stored together.
-  void ReadChunk(int64_t b, const HeadRange& heads, const MemoryChunk& chunk,
-                 const AmxForwardWorker& w) const {
-    const int64_t end = chunk.row + chunk.queries;
-    for (int64_t s = chunk.row / kStrip; s < Strips(end); ++s) {
-      const int64_t place = s * kStrip;
-      // Rows of the strip that hold queries, and the query of row 0.
-      const HeadRange rows = {std::max<int64_t>(chunk.row - place, 0),
-                              std::min(kStrip, end - place)};
-      const int64_t query = chunk.query_begin + place - chunk.row;
-      LoadQueries(b, query, rows, heads, w);
-      for (int64_t i = 0; i < heads.size(); ++i) ReadStrip(s, chunk, i, w);
-      StoreOut(b, query, rows, heads, w);
-    }
-  }
-
-  int64_t left_tiles() const { return feature_groups() + plan_.strips(); }
-  // Operand and result of head i of the readers.
-  Bf16* Queries(const AmxForwardWorker& w, int64_t i) const {
-    return w.queries + i * 2 * left_tiles() * kOperandTile;
-  }
-  float* Out(const AmxForwardWorker& w, int64_t i) const {
-    return w.out + i * kStrip * plan_.width;
-  }
-
-  // phi(q) of a strip; rows without a query are zero.
-  void LoadQueries(int64_t b, int64_t query, const HeadRange& rows,
-                   const HeadRange& heads, const AmxForwardWorker& w) const {
-    for (int64_t r = 0; r < kStrip; ++r) {
-      const bool exists = r >= rows.begin && r < rows.end;
-      for (int64_t i = 0; i < heads.size(); ++i) {
-        Bf16* row = Queries(w, i) + r / kSide * left_tiles() * kOperandTile +
-                    r % kSide * kDepth;
-        if (exists) {
-          PutFeatures(q_, b, query + r, heads.begin + i, w, kOperandTile, row);
-        } else {
-          RoundPieces(w.phi, 0, plan_.depth, row, kOperandTile);
-        }
-      }
-    }
-  }
-
-  // The strip's masked scores follow its phi(q): one product reads the state
-  // and the chunk's own values.
-  void ReadStrip(int64_t strip, const MemoryChunk& chunk, int64_t i,
-                 const AmxForwardWorker& w) const {
-    const int64_t seen = std::min(strip + 1, Strips(chunk.tokens));
-    Bf16* rows = Queries(w, i);
-    const TileOperand queries = DepthInner(rows, left_tiles());
-    TileGemm<false>(2, 2 * seen, feature_groups(), queries,
-                    DepthInner(w.key_columns, feature_groups()),
-                    Result(w.scores, 2 * plan_.strips()));
-    for (int64_t g = 0; g < seen; ++g) {
-      RoundSquare(w.scores + g * 2 * kResultTile,
-                  2 * plan_.strips() * kResultTile,
-                  g == strip ? Keep::kLower : Keep::kAll,
-                  rows + (feature_groups() + g) * kOperandTile,
-                  left_tiles() * kOperandTile);
-    }
-    const int64_t skip = HasState(chunk) ? 0 : feature_groups();
-    const TileOperand read = DepthOuter(w.read, value_tiles());
-    TileGemm<false>(2, value_tiles(), feature_groups() + seen - skip,
-                    DepthInner(queries.At(0, skip), left_tiles()),
-                    DepthOuter(read.At(0, skip), value_tiles()),
-                    Result(Out(w, i), value_tiles()));
-  }
-
-  void StoreOut(int64_t b, int64_t query, const HeadRange& rows,
-                const HeadRange& heads, const AmxForwardWorker& w) const {
-    for (int64_t r = rows.begin; r < rows.end; ++r) {
-      for (int64_t i = 0; i < heads.size(); ++i) {
-        GatherRow(ResultRow(Out(w, i), plan_.width, r), plan_.width, w.row);
-        if (scale_ != 1.f) {
-          ScaleRow(scale_, w.row, plan_.value_dim, w.row, false);
-        }
-        StoreRows(w.row, 0, out_, b, query + r, 1, heads.begin + i, false);
-      }
-    }
-  }
-
-  const AmxLinearScratch<AmxForwardWorker>& scratch_;
-  const TensorView out_, final_state_;
 };
 
 void RunAmxLinearForward(const Problem& problem, const Buffers& buffers,
@@ -204,7 +32,10 @@ void RunAmxLinearForward(const Problem& problem, const Buffers& buffers,
   Arena arena(workspace.data);
   const AmxLinearScratch<AmxForwardWorker> scratch(plan, ForwardSlots(plan),
                                                    &arena);
-  AmxForwardPass(problem, buffers, out, plan, scratch).Run(problem.threads);
+  const PlainSink sink{out, static_cast<float>(problem.memory_scale)};
+  RunMemoryPass<AmxTiles>(
+      problem.threads, plan,
+      AmxLinearForwardPass(problem, buffers, sink, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -42,6 +42,7 @@ struct AmxTokenBlock {
         sum(a->Take<float>(p.state_floats())),
         state(a->Take<float>(p.state_floats())) {}
 
+  int index = 0;  // of the worker
   float* row;
   float* phi;
   Bf16* keys;        // phi(k) [C, F]
@@ -137,7 +138,9 @@ class AmxLinearScratch {
 
   Worker worker(int index) const {
     Arena arena(workers_ + index * bytes_);
-    return Worker(plan_, &arena);
+    Worker worker(plan_, &arena);
+    worker.index = index;
+    return worker;
   }
   float* kept(int64_t slot, int64_t segment) const {
     return kept_ + (slot * plan_.segments + segment) * plan_.state_floats();

@@ -37,52 +37,106 @@ HWY_INLINE __m512 Exp2ForBf16(__m512 x) {
   return _mm512_scalef_ps(p, x);
 }
 
+// The first `count` (up to 16, none if negative) lanes.
+HWY_INLINE __mmask16 FirstLanes(int64_t count) {
+  return static_cast<__mmask16>((1u << std::clamp<int64_t>(count, 0, kSide)) -
+                                1);
+}
+HWY_INLINE __mmask32 FirstPairs(int64_t count) {
+  const auto n = static_cast<uint32_t>(std::clamp<int64_t>(count, 0, kDepth));
+  return static_cast<__mmask32>((uint64_t{1} << n) - 1);
+}
+
 // n values, rounded to bf16 and padded with zeros to `padded`, a multiple of
-// 32.
-inline void RoundRow(const float* x, int64_t n, int64_t padded, Bf16* out) {
-  for (int64_t i = 0; i < padded; i += 2 * kSide) {
+// 32; `step` from one 32 values to the next.
+inline void RoundRow(const float* x, int64_t n, int64_t padded, Bf16* out,
+                     int64_t step = kDepth) {
+  for (int64_t i = 0; i < padded; i += kDepth, out += step) {
     const auto load = [&](int64_t at) HWY_ATTR {
-      const int64_t rest = std::clamp<int64_t>(n - at, 0, kSide);
-      return _mm512_maskz_loadu_ps((1u << rest) - 1, x + at);
+      return _mm512_maskz_loadu_ps(FirstLanes(n - at), x + at);
     };
-    _mm512_storeu_si512(out + i, RoundToBf16(load(i), load(i + kSide)));
+    _mm512_storeu_si512(out, RoundToBf16(load(i), load(i + kSide)));
   }
 }
 
 // One row of bf16 or fp32 values as RoundRow leaves it; `wide` holds n floats.
 inline void StageRow(const TensorView& view, int64_t b, int64_t t, int64_t h,
-                     int64_t padded, float* wide, Bf16* out) {
+                     int64_t padded, float* wide, Bf16* out,
+                     int64_t step = kDepth) {
   const int64_t n = view.shape[3];
-  if (view.dtype == Dtype::kBF16 && view.stride[3] == 1) {
-    std::memcpy(out, view.Row<const Bf16>(b, t, h), n * sizeof(Bf16));
-    std::fill(out + n, out + padded, Bf16{});
+  if (view.dtype != Dtype::kBF16 || view.stride[3] != 1) {
+    LoadRows(view, b, t, 1, h, 1, wide, n);
+    RoundRow(wide, n, padded, out, step);
     return;
   }
-  LoadRows(view, b, t, 1, h, 1, wide, n);
-  RoundRow(wide, n, padded, out);
+  const Bf16* row = view.Row<const Bf16>(b, t, h);
+  for (int64_t i = 0; i < padded; i += kDepth, out += step) {
+    _mm512_storeu_si512(out,
+                        _mm512_maskz_loadu_epi16(FirstPairs(n - i), row + i));
+  }
 }
 
-// Rows of a query block, row-major [tiles * 16, padded]; rows and columns that
-// do not exist are zero. `sign` multiplies, `rotation` turns.
+// The way back: n fp32 values from results `step` floats apart, times
+// `factor`.
+inline void StoreTileRow(const float* tiles, int64_t step, __m512 factor,
+                         const TensorView& view, int64_t b, int64_t t,
+                         int64_t h, float* wide) {
+  const int64_t n = view.shape[3];
+  const auto load = [&](int64_t i) HWY_ATTR {
+    return _mm512_mul_ps(factor, _mm512_load_ps(tiles + i / kSide * step));
+  };
+  if (view.stride[3] != 1) {
+    for (int64_t i = 0; i < n; i += kSide) _mm512_store_ps(wide + i, load(i));
+    StoreRows(wide, n, view, b, t, 1, h, false);
+  } else if (view.dtype == Dtype::kBF16) {
+    Bf16* row = view.Row<Bf16>(b, t, h);
+    for (int64_t i = 0; i < n; i += kDepth) {
+      _mm512_mask_storeu_epi16(row + i, FirstPairs(n - i),
+                               RoundToBf16(load(i), load(i + kSide)));
+    }
+  } else {
+    float* row = view.Row<float>(b, t, h);
+    for (int64_t i = 0; i < n; i += kSide) {
+      _mm512_mask_storeu_ps(row + i, FirstLanes(n - i), load(i));
+    }
+  }
+}
+
+// Where rows of bf16 values go: one after the other, or as left operands
+// [row / 16][column / 32].
+struct StagedRows {
+  Bf16* data;
+  int64_t padded;  // columns
+  bool tiles;
+  Bf16* Row(int64_t r) const {
+    return tiles ? data + r / kSide * kSide * padded + r % kSide * kDepth
+                 : data + r * padded;
+  }
+  int64_t step() const { return tiles ? kOperandTile : kDepth; }
+};
+
+// Rows of a query block; those up to the next tile are zero. `sign`
+// multiplies, `rotation` turns.
 inline void StageBlock(const LocalInputs& in, const QueryBlock& block,
                        const TensorView& view, float sign, Rotation rotation,
-                       int64_t padded, float* wide, Bf16* out) {
+                       float* wide, const StagedRows& out) {
   const bool plain = rotation == Rotation::kNone && sign == 1;
-  Bf16* row = out;
+  int64_t r = 0;
   for (int64_t t = block.begin; t < block.end; ++t) {
     const int64_t position = block.first_position + t - block.begin;
-    for (int64_t h = block.heads.begin; h < block.heads.end; ++h) {
+    for (int64_t h = block.heads.begin; h < block.heads.end; ++h, ++r) {
       if (plain) {
-        StageRow(view, block.b, t, h, padded, wide, row);
+        StageRow(view, block.b, t, h, out.padded, wide, out.Row(r), out.step());
       } else {
         LoadRows(view, block.b, t, 1, h, sign, wide, view.shape[3]);
         RotateQuery(in, rotation, position, 1, wide);
-        RoundRow(wide, view.shape[3], padded, row);
+        RoundRow(wide, view.shape[3], out.padded, out.Row(r), out.step());
       }
-      row += padded;
     }
   }
-  std::fill(row, out + RoundUp(block.rows, kSide) * padded, Bf16{});
+  for (; r < RoundUp(block.rows, kSide); ++r) {
+    RoundRow(wide, 0, out.padded, out.Row(r), out.step());
+  }
 }
 
 // 32 key or value rows of one head from position `first` on; those at or after
@@ -97,6 +151,19 @@ inline void StageKeys(const TensorView& view, int64_t b, int64_t h,
       std::fill_n(out, padded, Bf16{});
     }
   }
+}
+
+// Calls body(head, group, thread) for all groups of 32 keys of all heads.
+template <typename Body>
+void ForEachKeyGroup(int threads, int64_t heads, int64_t groups,
+                     const Body& body) {
+  constexpr int64_t kAtOnce = 16;
+  const int64_t pieces = (groups + kAtOnce - 1) / kAtOnce;
+  ParallelFor(threads, heads * pieces, [&](int64_t task, int thread) HWY_ATTR {
+    const int64_t begin = task % pieces * kAtOnce;
+    const int64_t end = std::min(begin + kAtOnce, groups);
+    for (int64_t g = begin; g < end; ++g) body(task / pieces, g, thread);
+  });
 }
 
 // [rows, padded] -> left operands [rows / 16][padded / 32].

@@ -95,7 +95,8 @@ class AmxBackwardPass {
     const int64_t rows = RoundUp(block.rows, kDepth);
     const auto pack = [&](const TensorView& view, Rotation rotation,
                           int64_t padded, Bf16* columns, Bf16* deep) HWY_ATTR {
-      StageBlock(in_, block, view, 1, rotation, padded, s_.wide, s_.staged);
+      StageBlock(in_, block, view, 1, rotation, s_.wide,
+                 {s_.staged, padded, /*tiles=*/false});
       std::fill(s_.staged + RoundUp(block.rows, kSide) * padded,
                 s_.staged + rows * padded, Bf16{});
       PackRightColumns(s_.staged, rows, padded, columns);
@@ -357,18 +358,11 @@ void AmxBackward(const AmxBackwardCall& call, std::byte* scratch, size_t step) {
     Arena mine(scratch + static_cast<size_t>(thread) * step);
     return AmxBackwardScratch(plan, &mine);
   };
-  constexpr int64_t kPackGroups = 16;
-  const int64_t packs = (plan.groups + kPackGroups - 1) / kPackGroups;
-  ParallelFor(threads, plan.heads * packs,
-              [&](int64_t task, int thread) HWY_ATTR {
-                const AmxBackwardScratch s = own(thread);
-                const AmxBackwardPass pass(call, s);
-                const int64_t begin = task % packs * kPackGroups;
-                const int64_t end = std::min(begin + kPackGroups, plan.groups);
-                for (int64_t g = begin; g < end; ++g) {
-                  pass.PackGroup(task / packs, g);
-                }
-              });
+  ForEachKeyGroup(threads, plan.heads, plan.groups,
+                  [&](int64_t head, int64_t group, int thread) HWY_ATTR {
+                    const AmxBackwardScratch s = own(thread);
+                    AmxBackwardPass(call, s).PackGroup(head, group);
+                  });
   for (int64_t phase = 0; phase < plan.phases; ++phase) {
     const int64_t jobs = plan.Jobs(phase);
     ParallelFor<AmxTiles>(threads, plan.heads * jobs,

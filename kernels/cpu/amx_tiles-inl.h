@@ -75,11 +75,16 @@ struct TileResult {
   float* At(int64_t i, int64_t j) const { return data + i * down + j * right; }
 };
 
+// Work between the steps of a product.
+struct Nothing {
+  void operator()() const {}
+};
+
 // kRows x kColumns result tiles (1 or 2 each), sums in registers 0 to 3.
-template <bool kAdd, int kRows, int kColumns>
+template <bool kAdd, int kRows, int kColumns, typename Between>
 HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
                             const TileOperand& a, const TileOperand& b,
-                            const TileResult& c) {
+                            const TileResult& c, Between& between) {
   constexpr bool kDown = kRows == 2, kRight = kColumns == 2;
   const int64_t ld = c.ld * static_cast<int64_t>(sizeof(float));
   if constexpr (kAdd) {
@@ -106,6 +111,7 @@ HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
       TileProduct<2, 5, 6>();
       if constexpr (kRight) TileProduct<3, 5, 7>();
     }
+    between();
   }
   TileStore<0>(c.At(i, j), ld);
   if constexpr (kRight) TileStore<1>(c.At(i, j + 1), ld);
@@ -114,31 +120,41 @@ HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
 }
 
 // C = A B or, with kAdd, C += A B, in whole tiles. Right operands are walked
-// once and should be the ones that lie farther away.
-template <bool kAdd>
+// once and should be the ones that lie farther away. `between` is called after
+// each of TileSteps() steps, while the tiles still multiply: it must not read
+// C.
+template <bool kAdd, typename Between = Nothing>
 HWY_INLINE void TileGemm(int64_t rows, int64_t columns, int64_t depth,
                          const TileOperand& a, const TileOperand& b,
-                         const TileResult& c) {
+                         const TileResult& c, Between between = {}) {
   int64_t j = 0;
   for (; j + 2 <= columns; j += 2) {
     int64_t i = 0;
-    for (; i + 2 <= rows; i += 2) ResultTiles<kAdd, 2, 2>(i, j, depth, a, b, c);
-    if (i < rows) ResultTiles<kAdd, 1, 2>(i, j, depth, a, b, c);
+    for (; i + 2 <= rows; i += 2) {
+      ResultTiles<kAdd, 2, 2>(i, j, depth, a, b, c, between);
+    }
+    if (i < rows) ResultTiles<kAdd, 1, 2>(i, j, depth, a, b, c, between);
   }
   if (j == columns) return;
   int64_t i = 0;
-  for (; i + 2 <= rows; i += 2) ResultTiles<kAdd, 2, 1>(i, j, depth, a, b, c);
-  if (i < rows) ResultTiles<kAdd, 1, 1>(i, j, depth, a, b, c);
+  for (; i + 2 <= rows; i += 2) {
+    ResultTiles<kAdd, 2, 1>(i, j, depth, a, b, c, between);
+  }
+  if (i < rows) ResultTiles<kAdd, 1, 1>(i, j, depth, a, b, c, between);
+}
+inline int64_t TileSteps(int64_t rows, int64_t columns, int64_t depth) {
+  return (rows + 1) / 2 * ((columns + 1) / 2) * depth;
 }
 
 // The same, adding or not as is only known at run time.
+template <typename Between = Nothing>
 HWY_INLINE void TileGemm(bool add, int64_t rows, int64_t columns, int64_t depth,
                          const TileOperand& a, const TileOperand& b,
-                         const TileResult& c) {
+                         const TileResult& c, Between between = {}) {
   if (add) {
-    TileGemm<true>(rows, columns, depth, a, b, c);
+    TileGemm<true>(rows, columns, depth, a, b, c, between);
   } else {
-    TileGemm<false>(rows, columns, depth, a, b, c);
+    TileGemm<false>(rows, columns, depth, a, b, c, between);
   }
 }
 

@@ -7,5 +7,7 @@ namespace rattn {
 bool HasBf16Products();
 // FLOPs done; call only if HasBf16Products().
 double Bf16Products(float* sum);
+// The same, AMX operands loaded from the L1 cache.
+double FedBf16Products(float* sum);
 
 }  // namespace rattn

@@ -42,10 +42,6 @@ struct RowBlocks {
   int64_t rows, size, count;
 };
 
-float BranchWeight(Combine combine) {
-  return combine == Combine::kMeanOfNorms ? 0.5f : 1.f;
-}
-
 bool Contains(const HeadRange& range, int64_t h) {
   return h >= range.begin && h < range.end;
 }

@@ -15,6 +15,11 @@ namespace rattn {
 void CombineForward(const Problem& problem, const Buffers& buffers,
                     const TensorView& local, const TensorView& memory);
 
+// Of every branch in the sum of norms or their mean.
+inline float BranchWeight(Combine combine) {
+  return combine == Combine::kMeanOfNorms ? 0.5f : 1.f;
+}
+
 size_t CombineScratchBytes(const Problem& problem);
 
 // From buffers.d_o and the branch outputs: writes the same heads of d_local

@@ -5,12 +5,14 @@
 #include <limits>
 #include <string>
 
+#include "kernels/cpu/amx_fused.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/cache_step.h"
 #include "kernels/cpu/combine.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/softmax_attention.h"
 #include "kernels/window.h"
 
 namespace rattn {
@@ -135,7 +137,21 @@ Problem WithUsefulThreads(const Problem& problem, int64_t context) {
   return useful;
 }
 
-size_t ForwardBytes(const Problem& p) {
+// Both branches in one pass: nothing is left to combine.
+void FusedForward(const Problem& problem, const Buffers& buffers,
+                  Workspace workspace) {
+  Arena arena(workspace.data);
+  const PreparedLocal prepared = TakeLocal(problem, buffers, 0, &arena);
+  FillLocal(problem, buffers, prepared);
+  AmxFusedForward(prepared.inputs, buffers, arena.Rest(workspace));
+}
+size_t FusedBytes(const Problem& p) {
+  return BytesOf([&](Arena* arena) { TakeLocal(p, Buffers{}, 0, arena); }) +
+         AmxFusedBytes(p);
+}
+
+size_t ForwardBytes(const Problem& p, bool fuse) {
+  if (fuse && UsesAmxFused(p)) return FusedBytes(p);
   size_t branch = 0;
   if (HasLocal(p.spec)) branch = std::max(branch, LocalScratchBytes(p));
   if (HasMemory(p.spec)) branch = std::max(branch, MemoryScratchBytes(p));
@@ -153,9 +169,26 @@ size_t BackwardBytes(const Problem& p) {
          });
 }
 
+size_t CallBytes(const Problem& problem, bool fuse) {
+  switch (problem.phase) {
+    case Phase::kForward:
+      return ForwardBytes(problem, fuse);
+    case Phase::kTrain:
+      return std::max(ForwardBytes(problem, fuse), BackwardBytes(problem));
+    case Phase::kExtend:
+    case Phase::kDecode:
+      return CacheStepScratchBytes(problem) + BytesOf([&](Arena* arena) {
+               BranchOutputs(problem, Buffers{}, arena);
+             });
+  }
+  return 0;
+}
+
 class Cpu : public Backend {
  public:
-  std::string_view name() const override { return "cpu"; }
+  Cpu(std::string_view name, bool fuse) : name_(name), fuse_(fuse) {}
+
+  std::string_view name() const override { return name_; }
 
   std::string description() const override {
     const Support isa = IsaSupport();
@@ -175,24 +208,25 @@ class Cpu : public Backend {
     return {};
   }
 
-  size_t WorkspaceBytes(const Problem& problem) const override {
-    switch (problem.phase) {
-      case Phase::kForward:
-        return ForwardBytes(problem);
-      case Phase::kTrain:
-        return std::max(ForwardBytes(problem), BackwardBytes(problem));
-      case Phase::kExtend:
-      case Phase::kDecode:
-        return CacheStepScratchBytes(problem) + BytesOf([&](Arena* arena) {
-                 BranchOutputs(problem, Buffers{}, arena);
-               });
+  // Calls may use fewer threads than they are given, and fewer can need more:
+  // work is then divided in another way.
+  size_t WorkspaceBytes(const Problem& whole) const override {
+    size_t most = 0;
+    Problem problem = whole;
+    for (problem.threads = 1; problem.threads <= whole.threads;
+         ++problem.threads) {
+      most = std::max(most, CallBytes(problem, fuse_));
     }
-    return 0;
+    return most;
   }
 
   void Forward(const Problem& whole, const Buffers& buffers,
                Workspace workspace) const override {
     const Problem problem = WithUsefulThreads(whole, 0);
+    if (fuse_ && UsesAmxFused(problem)) {
+      FusedForward(problem, buffers, workspace);
+      return;
+    }
     Arena arena(workspace.data);
     const BranchOutputs out(problem, buffers, &arena);
     const Workspace rest = arena.Rest(workspace);
@@ -272,12 +306,20 @@ class Cpu : public Backend {
     }
     if (!HasLocal(spec) && own_k) clear(to.k);
   }
+
+  const std::string_view name_;
+  const bool fuse_;  // whether branches may share a pass
 };
 
 }  // namespace
 
 const Backend* CpuBackend() {
-  static const Cpu backend;
+  static const Cpu backend("cpu", true);
+  return &backend;
+}
+
+const Backend* UnfusedCpuBackend() {
+  static const Cpu backend("cpu-unfused", false);
   return &backend;
 }
 

@@ -8,5 +8,8 @@
 namespace rattn {
 
 const Backend* CpuBackend();
+// The same with the branches of a mixer always computed apart and combined
+// afterwards: what fusing them is compared with.
+const Backend* UnfusedCpuBackend();
 
 }  // namespace rattn

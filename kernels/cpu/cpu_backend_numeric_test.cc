@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cpu/amx_fused.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cpu/isa.h"
@@ -15,12 +16,13 @@
 namespace rattn::cpu_test {
 namespace {
 
-void CheckTraining(const Problem& problem, const TestOptions& options) {
+void CheckTraining(const Problem& problem, const TestOptions& options,
+                   const Backend& backend) {
   TestTensors tensors(problem, options, 11);
   const Exact exact(problem, options, tensors);
   ASSERT_EQ(CheckBuffers(problem, tensors.buffers, true).reason, "");
   RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
-  RunForward(*CpuBackend(), problem, tensors.buffers);
+  RunForward(backend, problem, tensors.buffers);
   const Buffers& want = exact.tensors.buffers;
   for (const auto& [name, tensor] : kForwardOutputs) {
     ExpectClose(problem, tensors.buffers.*tensor, want.*tensor, name);
@@ -39,7 +41,7 @@ void CheckTraining(const Problem& problem, const TestOptions& options) {
     }
   }
   RunBackward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
-  RunBackward(*CpuBackend(), problem, tensors.buffers);
+  RunBackward(backend, problem, tensors.buffers);
   for (const auto& [name, tensor] : kGradients) {
     ExpectClose(problem, tensors.buffers.*tensor, want.*tensor, name);
   }
@@ -53,10 +55,14 @@ void CheckTraining(const Problem& problem, const TestOptions& options) {
   }
 }
 
+void CheckCpu(const Problem& problem, const TestOptions& options) {
+  CheckTraining(problem, options, *CpuBackend());
+}
+
 TEST(CpuBackend, TrainingMatchesTheReference) {
-  ForEachProblem(SmallCases(), CheckTraining);
+  ForEachProblem(SmallCases(), CheckCpu);
   if (HasFailure()) return;
-  ForEachProblem(LargeCases(), CheckTraining);
+  ForEachProblem(LargeCases(), CheckCpu);
 }
 
 TEST(CpuBackend, EveryIsaMatchesTheReference) {
@@ -64,9 +70,21 @@ TEST(CpuBackend, EveryIsaMatchesTheReference) {
     SCOPED_TRACE(isa);
     ASSERT_TRUE(ForceIsa(isa));
     ASSERT_EQ(CpuIsa(), isa);
-    ForEachProblem(SmallCases(), CheckTraining);
+    ForEachProblem(SmallCases(), CheckCpu);
   }
   ForceIsa("");
+}
+
+TEST(CpuBackend, UnfusedBranchesMatchTheReference) {
+  if (!TilesOn()) GTEST_SKIP() << "only passes on tiles fuse branches";
+  int problems = 0;
+  ForEachProblem(SmallCases(),
+                 [&](const Problem& problem, const TestOptions& options) {
+                   if (!UsesAmxFused(problem)) return;
+                   CheckTraining(problem, options, *UnfusedCpuBackend());
+                   ++problems;
+                 });
+  EXPECT_GT(problems, 10);
 }
 
 // Owns copies of tensors in other layouts.

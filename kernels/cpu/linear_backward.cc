@@ -13,6 +13,7 @@
 #include "kernels/cpu/amx_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
+#include "kernels/cpu/linear_schedule.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
@@ -33,31 +34,80 @@ class BackwardPass : TokenPass {
         d_initial_state_(buffers.d_initial_state),
         grads_(grads) {}
 
-  void Run(int threads) const {
-    const int64_t tasks = plan_.heads_of_kv();
-    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-      const BackwardWorker w = scratch_.worker(worker);
-      ZeroUnread(task, w);
-      if (normalized()) FindDenominators(task, w);
-      if (!plan_.split_segments) RunHead(task, worker, w);
-    });
-    if (!plan_.split_segments) return;
-    const int64_t pieces = tasks * plan_.segments;
-    ParallelFor(threads, pieces, [this](int64_t piece, int worker) {
-      SumSegment(piece / plan_.segments, piece % plan_.segments,
-                 scratch_.worker(worker));
-    });
-    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-      ScanSegments(task, scratch_.worker(worker));
-    });
-    ParallelFor(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-        RunSegment(task, stream, s, Kept(task, stream, s),
-                   KeptGrad(task, stream, s), false, scratch_.worker(worker));
+  void Prepare(int64_t task, int worker) const {
+    const BackwardWorker w = scratch_.worker(worker);
+    ZeroUnread(task, w);
+    if (normalized()) FindDenominators(task, w);
+  }
+
+  // All segments of one KV head: states forwards, gradients backwards.
+  void RunHead(int64_t task, int worker) const {
+    const BackwardWorker w = scratch_.worker(worker);
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, key_sum_, task, stream, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        Copy(w.state, scratch_.kept(worker, s));
+        if (s + 1 == plan_.segments) break;
+        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
+        Add(w.state, w.sum, w.state);
       }
-    });
+      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
+      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
+        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
+                   s > 0 || d_initial_state_, w);
+      }
+      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
+    }
+  }
+
+  // What a segment's tokens add to the state, and its queries to the gradient.
+  void SumSegment(int64_t task, int64_t segment, int worker) const {
+    const BackwardWorker w = scratch_.worker(worker);
+    const int64_t begin = plan_.segment_begin(segment);
+    const int64_t end = plan_.segment_end(segment);
+    SumChunks(task, begin, end, w, Kept(task, 0, segment));
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      const HeadRange heads = plan_.readers(kv(task), stream);
+      float* d_sum = KeptGrad(task, stream, segment);
+      Clear(d_sum);
+      for (int64_t c = end - 1; c >= begin; --c) {
+        const MemoryChunk chunk = ChunkAt(plan_, c);
+        for (int64_t h = heads.begin; h < heads.end; ++h) {
+          LoadQueries(batch(task), h, chunk, w);
+          AbsorbGrad(chunk, w, d_sum);
+        }
+      }
+    }
+  }
+
+  // Sums -> states at the beginnings and gradients at the ends of segments, in
+  // place; the states' sums lie in stream 0's places.
+  void ScanSegments(int64_t task, int worker) const {
+    const BackwardWorker w = scratch_.worker(worker);
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      LoadState(initial_state_, key_sum_, task, stream, w.state);
+      for (int64_t s = 0; s < plan_.segments; ++s) {
+        Copy(Kept(task, 0, s), w.sum);
+        Copy(w.state, Kept(task, stream, s));
+        Add(w.state, w.sum, w.state);
+      }
+      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
+      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
+        Copy(KeptGrad(task, stream, s), w.d_sum);
+        Copy(w.d_state, KeptGrad(task, stream, s));
+        Add(w.d_state, w.d_sum, w.d_state);
+      }
+      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
+    }
+  }
+
+  // States and gradients at its ends lie in their places.
+  void RunSegments(int64_t task, int64_t segment, int worker) const {
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      RunSegment(task, stream, segment, Kept(task, stream, segment),
+                 KeptGrad(task, stream, segment), false,
+                 scratch_.worker(worker));
+    }
   }
 
  private:
@@ -125,65 +175,6 @@ class BackwardPass : TokenPass {
       Denominator(batch(task), h)[query] =
           Dot(w.queries, before, plan_.features) +
           Dot(w.queries, inside, plan_.features);
-    }
-  }
-
-  // All segments of one KV head: states forwards, gradients backwards.
-  void RunHead(int64_t task, int worker, const BackwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(w.state, scratch_.kept(worker, s));
-        if (s + 1 == plan_.segments) break;
-        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
-        Add(w.state, w.sum, w.state);
-      }
-      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
-                   s > 0 || d_initial_state_, w);
-      }
-      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
-    }
-  }
-
-  // What a segment's tokens add to the state, and its queries to the gradient.
-  void SumSegment(int64_t task, int64_t segment,
-                  const BackwardWorker& w) const {
-    const int64_t begin = plan_.segment_begin(segment);
-    const int64_t end = plan_.segment_end(segment);
-    SumChunks(task, begin, end, w, Kept(task, 0, segment));
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      const HeadRange heads = plan_.readers(kv(task), stream);
-      float* d_sum = KeptGrad(task, stream, segment);
-      Clear(d_sum);
-      for (int64_t c = end - 1; c >= begin; --c) {
-        const MemoryChunk chunk = ChunkAt(plan_, c);
-        for (int64_t h = heads.begin; h < heads.end; ++h) {
-          LoadQueries(batch(task), h, chunk, w);
-          AbsorbGrad(chunk, w, d_sum);
-        }
-      }
-    }
-  }
-
-  // Sums -> states at the beginnings and gradients at the ends of segments, in
-  // place; the states' sums lie in stream 0's places.
-  void ScanSegments(int64_t task, const BackwardWorker& w) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.state, w.sum, w.state);
-      }
-      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        Copy(KeptGrad(task, stream, s), w.d_sum);
-        Copy(w.d_state, KeptGrad(task, stream, s));
-        Add(w.d_state, w.d_sum, w.d_state);
-      }
-      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
     }
   }
 
@@ -346,8 +337,9 @@ class BackwardPass : TokenPass {
 void RunBackward(const Problem& problem, const Buffers& buffers, TensorView out,
                  TensorView d_out, const BranchGrads& grads,
                  const MemoryPlan& plan, const BackwardScratch& scratch) {
-  BackwardPass(problem, buffers, out, d_out, grads, plan, scratch)
-      .Run(problem.threads);
+  RunMemoryPass(
+      problem.threads, plan,
+      BackwardPass(problem, buffers, out, d_out, grads, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -8,6 +8,7 @@
 #include "kernels/cpu/amx_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
+#include "kernels/cpu/linear_schedule.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
@@ -26,41 +27,9 @@ class ForwardPass : TokenPass {
         final_state_(buffers.final_state),
         end_wanted_(final_state_ || key_sum) {}
 
-  void Run(int threads) const {
-    const int64_t tasks = plan_.heads_of_kv();
-    if (!plan_.split_segments) {
-      ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-        RunHead(task, scratch_.worker(worker));
-      });
-      return;
-    }
-    const int64_t pieces = tasks * plan_.segments;
-    ParallelFor(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s),
-                scratch_.worker(worker), Kept(task, 0, s));
-    });
-    ParallelFor(threads, tasks, [this](int64_t task, int worker) {
-      ScanSegments(task, scratch_.worker(worker));
-    });
-    ParallelFor(threads, pieces, [this](int64_t piece, int worker) {
-      const int64_t task = piece / plan_.segments;
-      const int64_t s = piece % plan_.segments;
-      for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-        RunSegment(task, stream, s, Kept(task, stream, s), false,
-                   scratch_.worker(worker));
-      }
-    });
-  }
-
- private:
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
-  }
-
   // All segments of one KV head in order; the state stays in the cache.
-  void RunHead(int64_t task, const ForwardWorker& w) const {
+  void RunHead(int64_t task, int worker) const {
+    const ForwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, key_sum_, task, stream, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -73,7 +42,8 @@ class ForwardPass : TokenPass {
 
   // Sums of segments -> states at their beginnings, in place. The sums lie in
   // stream 0's places, which are overwritten last.
-  void ScanSegments(int64_t task, const ForwardWorker& w) const {
+  void ScanSegments(int64_t task, int worker) const {
+    const ForwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, key_sum_, task, stream, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -83,6 +53,24 @@ class ForwardPass : TokenPass {
       }
       StoreState(w.state, final_state_, key_sum_, task, stream);
     }
+  }
+
+  void SumSegment(int64_t task, int64_t segment, int worker) const {
+    SumChunks(task, plan_.segment_begin(segment), plan_.segment_end(segment),
+              scratch_.worker(worker), Kept(task, 0, segment));
+  }
+
+  // The states at its beginning lie in their places.
+  void RunSegments(int64_t task, int64_t segment, int worker) const {
+    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
+      RunSegment(task, stream, segment, Kept(task, stream, segment), false,
+                 scratch_.worker(worker));
+    }
+  }
+
+ private:
+  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
+    return scratch_.kept(task * plan_.streams + stream, segment);
   }
 
   // Outputs of a segment from the state at its beginning; with `advance` the
@@ -164,8 +152,9 @@ class ForwardPass : TokenPass {
 void RunForward(const Problem& problem, const Buffers& buffers, TensorView out,
                 TensorView key_sum, const MemoryPlan& plan,
                 const ForwardScratch& scratch) {
-  ForwardPass(problem, buffers, out, key_sum, plan, scratch)
-      .Run(problem.threads);
+  RunMemoryPass(
+      problem.threads, plan,
+      ForwardPass(problem, buffers, out, key_sum, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE

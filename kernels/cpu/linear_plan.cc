@@ -19,8 +19,8 @@ constexpr int64_t kLine = 16;
 
 // Forward and backward of T 8192, Hq 16, Hkv 4, D 128 in fp32 (AVX-512, CPU
 // seconds of both threads): C 32 0.80, 64 0.90, 128 0.94, 192 1.12, 256 1.43,
-// and at C 64 within 5 % for m 1 to 8. C 64 halves the kept states of C 32, and m 4 makes
-// them smaller than the keys and values themselves.
+// and at C 64 within 5 % for m 1 to 8. C 64 halves the kept states of C 32, and
+// m 4 makes them smaller than the keys and values themselves.
 constexpr int64_t kDefaultChunk = 64;
 constexpr int64_t kDefaultEvery = 4;
 

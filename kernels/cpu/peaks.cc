@@ -157,6 +157,12 @@ double PeakBf16Flops(int threads, double seconds) {
               [](int, float* sum) { return Bf16Products(sum); });
 }
 
+double PeakFedBf16Flops(int threads, double seconds) {
+  if (!HasBf16Products()) return 0;
+  return Rate(threads, seconds,
+              [](int, float* sum) { return FedBf16Products(sum); });
+}
+
 double PeakExps(int threads, double seconds) {
   std::vector<float> values(8 * kGranule);
   for (size_t i = 0; i < values.size(); ++i) {

@@ -15,6 +15,10 @@ double PeakFp32Flops(int threads, double seconds);
 // (fp32 is then the best that bf16 data can get).
 double PeakBf16Flops(int threads, double seconds);
 
+// The same with the operands of AMX products in the L1 cache, one tile load per
+// product as register blocks of 2 x 2 tiles need: what kernels can reach.
+double PeakFedBf16Flops(int threads, double seconds);
+
 // exp(x) of fp32 at about 1e-4 relative error (range reduction by floor, degree
 // 4), per second: the rate that softmax can reach.
 double PeakExps(int threads, double seconds);

@@ -66,8 +66,7 @@ inline int64_t RoundUp(int64_t x, int64_t step) {
 
 // A block touches window + positions - 1 keys: blocks stay well below the
 // window, but for full vectors, and below what the L1 cache holds.
-inline LocalPlan MakeLocalPlan(const Problem& problem,
-                               int64_t most_rows = 64) {
+inline LocalPlan MakeLocalPlan(const Problem& problem, int64_t most_rows = 64) {
   const Shape& shape = problem.shape;
   LocalPlan plan;
   plan.window = LocalWindow(problem.spec.local);
@@ -120,20 +119,26 @@ struct QueryBlock {
 inline int64_t BlockTasks(const Problem& problem, const LocalPlan& plan) {
   return problem.shape.batch * problem.shape.kv_heads * plan.blocks;
 }
-inline QueryBlock MakeBlock(const LocalInputs& in, const LocalPlan& plan,
-                            int64_t b, int64_t kv_head, int64_t index) {
+// Queries [begin, end), at most plan.positions.
+inline QueryBlock BlockOf(const LocalInputs& in, int64_t b, int64_t kv_head,
+                          int64_t begin, int64_t end) {
   QueryBlock block;
   block.b = b;
   block.kv_head = kv_head;
   block.heads = GroupHeads(*in.problem, kv_head);
-  block.begin = index * plan.positions;
-  block.end =
-      std::min(block.begin + plan.positions, in.problem->shape.query_len);
+  block.begin = begin;
+  block.end = end;
   block.first_position = in.first_position + block.begin;
   block.rows =
       (block.end - block.begin) * std::max<int64_t>(block.heads.size(), 0);
   block.padded = RoundUp(block.rows, kMaxLanes);
   return block;
+}
+inline QueryBlock MakeBlock(const LocalInputs& in, const LocalPlan& plan,
+                            int64_t b, int64_t kv_head, int64_t index) {
+  const int64_t begin = index * plan.positions;
+  return BlockOf(in, b, kv_head, begin,
+                 std::min(begin + plan.positions, in.problem->shape.query_len));
 }
 inline QueryBlock BlockOfTask(const LocalInputs& in, const LocalPlan& plan,
                               int64_t task) {

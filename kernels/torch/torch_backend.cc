@@ -19,6 +19,7 @@
 #include <optional>
 #include <tuple>
 
+#include "kernels/torch/torch_memory.h"
 #include "kernels/torch/torch_rope.h"
 #include "kernels/window.h"
 
@@ -167,7 +168,7 @@ class Torch : public Backend {
   std::string description() const override {
     return "LibTorch " TORCH_VERSION
            " scaled_dot_product_attention (CPU flash kernel); windows as a "
-           "dense mask, O(T^2) work";
+           "dense mask, O(T^2) work; memories chunkwise in plain operators";
   }
 
   Support Supports(const Problem& p) const override {
@@ -176,10 +177,11 @@ class Torch : public Backend {
       return {"the torch baseline has no caches"};
     }
     if (HasMemory(p.spec)) {
-      return {"scaled_dot_product_attention has no memory branch"};
-    }
-    if (UsesNorms(p.spec)) {
-      return {"scaled_dot_product_attention has no norms of its output"};
+      if (Support memory = SupportsChunkwiseMemory(p); !memory.ok()) {
+        return memory;
+      }
+    } else if (UsesNorms(p.spec)) {
+      return {"the torch baseline has norms beside a memory only"};
     }
     if (p.dtype == Dtype::kF64) {
       return {"the torch baseline runs fp32 and bf16"};
@@ -194,7 +196,7 @@ class Torch : public Backend {
         p.spec.local.sink_positions == SinkPositions::kSlot) {
       return {"the torch baseline has sinks at true positions only"};
     }
-    return CheckMask(p);
+    return HasLocal(p.spec) ? CheckMask(p) : Support{};
   }
 
   size_t WorkspaceBytes(const Problem&) const override { return 0; }
@@ -203,19 +205,15 @@ class Torch : public Backend {
                Workspace) const override {
     const at::NoGradGuard no_grad;
     const ThreadCount threads(p.threads);
-    const Inputs in(p, buffers);
-    auto [o, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
-        in.q, in.k, in.v, 0.0, PlainCausal(p), in.mask, in.scale);
-    if (buffers.sink_logit) {
-      // One more term in the denominator, without a value.
-      const at::Tensor sink = Sinks(buffers.sink_logit);
-      o = o * at::sigmoid(lse - sink).unsqueeze(3).to(o.scalar_type());
-      lse = at::logaddexp(lse, sink);
-    }
-    Wrap(buffers.o).copy_(o);
-    if (buffers.o_local) Wrap(buffers.o_local).copy_(o);
-    if (buffers.lse) Rows(buffers.lse).copy_(lse);
-    if (buffers.max_logits) WriteMaxLogits(p, in, buffers);
+    at::Tensor local, memory;
+    if (HasLocal(p.spec)) local = LocalForward(p, buffers);
+    if (HasMemory(p.spec)) memory = MemoryForward(p, buffers);
+    const auto norm = [&p](const TensorView& view) {
+      return view ? Wrap(view).reshape({p.shape.query_heads, p.shape.value_dim})
+                  : at::Tensor();
+    };
+    Wrap(buffers.o).copy_(CombineBranches(
+        p, local, memory, norm(buffers.norm_local), norm(buffers.norm_memory)));
   }
 
   void Backward(const Problem& p, const Buffers& buffers,
@@ -254,6 +252,38 @@ class Torch : public Backend {
               Workspace) const override {}
 
  private:
+  static at::Tensor LocalForward(const Problem& p, const Buffers& buffers) {
+    const Inputs in(p, buffers);
+    auto [o, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
+        in.q, in.k, in.v, 0.0, PlainCausal(p), in.mask, in.scale);
+    if (buffers.sink_logit) {
+      // One more term in the denominator, without a value.
+      const at::Tensor sink = Sinks(buffers.sink_logit);
+      o = o * at::sigmoid(lse - sink).unsqueeze(3).to(o.scalar_type());
+      lse = at::logaddexp(lse, sink);
+    }
+    if (buffers.o_local) Wrap(buffers.o_local).copy_(o);
+    if (buffers.lse) Rows(buffers.lse).copy_(lse);
+    if (buffers.max_logits) WriteMaxLogits(p, in, buffers);
+    return o;
+  }
+
+  static at::Tensor MemoryForward(const Problem& p, const Buffers& b) {
+    at::Tensor final_state;
+    const at::Tensor o = ChunkwiseMemory(
+        p, WrapDense(b.q_memory ? b.q_memory : b.q),
+        WrapDense(b.k_memory ? b.k_memory : b.k), WrapDense(b.v),
+        b.initial_state ? State(b.initial_state) : at::Tensor(),
+        b.final_state ? &final_state : nullptr);
+    if (b.final_state) State(b.final_state).copy_(final_state);
+    if (b.o_memory) Wrap(b.o_memory).copy_(o);
+    return o;
+  }
+  // States are [B, heads, F, Dv] as they stand.
+  static at::Tensor State(const TensorView& view) {
+    return Wrap(view).transpose(1, 2);
+  }
+
   static Support CheckMask(const Problem& p) {
     const double bytes = static_cast<double>(p.shape.query_len) *
                          static_cast<double>(p.shape.key_len) *

@@ -90,6 +90,33 @@ TEST(TorchBackend, QueriesAtTheEndOfLongerKeys) {
   }
 }
 
+// What a plain composition of operators gives for mixers with a memory.
+TEST(TorchBackend, MemoriesEqualReference) {
+  int compared = 0;
+  for (const Variant& variant : Catalog()) {
+    for (const int64_t window : {1, 7, 150, 400}) {
+      Problem p;
+      p.spec = TestSpec(variant, window);
+      p.shape = MakeShape(2, 4, 2, 307, 307, 24, 24);
+      if (!HasMemory(p.spec) || !TorchBackend()->Supports(p).ok()) continue;
+      SCOPED_TRACE(testing::Message() << variant.name << " W " << window);
+      const TestOptions options = {.initial_state = window == 7,
+                                   .separate_memory = window == 1};
+      TestTensors got(p, options, 5), want(p, options, 5);
+      RunForward(*TorchBackend(), p, got.buffers);
+      RunForward(*ReferenceBackend(), p, want.buffers);
+      ++compared;
+      for (TensorView Buffers::*tensor :
+           {&Buffers::o, &Buffers::o_memory, &Buffers::final_state}) {
+        EXPECT_LE(RelativeRms(TestTensors::Flat(got.buffers.*tensor),
+                              TestTensors::Flat(want.buffers.*tensor)),
+                  4e-6);
+      }
+    }
+  }
+  EXPECT_GE(compared, 16);
+}
+
 // The same tensors with two elements of room per element.
 TEST(TorchBackend, AnyStridesInAndOut) {
   const Problem p = SwaProblem(7, 0, Dtype::kF32);
@@ -130,7 +157,7 @@ TEST(TorchBackend, SaysWhatItCannotDo) {
   };
   EXPECT_THAT(
       reason([](Problem& p) { p.spec.memory.kind = MemoryKind::kLinear; }),
-      HasSubstr("memory branch"));
+      HasSubstr("forward only"));
   EXPECT_THAT(reason([](Problem& p) { p.spec.combine = Combine::kSumOfNorms; }),
               HasSubstr("norms"));
   EXPECT_THAT(reason([](Problem& p) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/torch/torch_memory.h"
 #include "kernels/window.h"
 
 namespace rattn {
@@ -77,26 +78,14 @@ at::Tensor Softmax(const Problem& p, const at::Tensor& q, const at::Tensor& k,
   return at::matmul(scores.softmax(-1), v);
 }
 
-at::Tensor Features(FeatureMap map, const at::Tensor& x) {
-  switch (map) {
-    case FeatureMap::kSoftmax:
-      return at::cat({x.softmax(-1), (-x).softmax(-1)}, -1);
-    case FeatureMap::kRelu:
-      return at::cat({x.relu(), (-x).relu()}, -1);
-    case FeatureMap::kIdentity:
-      return x;
-  }
-  return x;
-}
-
 at::Tensor LinearMemory(const Problem& p, const at::Tensor& q,
                         const at::Tensor& k, const at::Tensor& v) {
   const FeatureMap map = p.spec.memory.feature_map;
   const at::Tensor mask = Mask(q.size(2), [&](int64_t i, int64_t j) {
     return MemoryVisible(p.spec, i, j);
   });
-  const at::Tensor scores = at::matmul(Features(map, q) * p.memory_scale,
-                                       Features(map, k).transpose(-1, -2)) *
+  const at::Tensor scores = at::matmul(MapFeatures(map, q) * p.memory_scale,
+                                       MapFeatures(map, k).transpose(-1, -2)) *
                             mask;
   at::Tensor o = at::matmul(scores, v);
   if (p.spec.memory.normalizer == Normalizer::kSum) {

@@ -36,15 +36,15 @@ constexpr const char* kLossCurve = "loss_curve";
 
 [[noreturn]] void Refuse(const std::string& path, const std::string& why) {
   throw UserError(fmt::format(
-      "checkpoint {} {}; remove it or choose another path", path, why));
+      "checkpoint {} {}: give a file that rattn train wrote", path, why));
 }
 
 const std::string& Metadata(const SafeTensorsFile& file,
                             const std::string& path, const std::string& key) {
   const auto at = file.metadata().find(key);
   if (at == file.metadata().end()) {
-    Refuse(path, fmt::format("has no \"{}\" in its metadata: not written by "
-                             "this program",
+    Refuse(path, fmt::format("has no \"{}\" in its metadata: not a "
+                             "checkpoint of this program",
                              key));
   }
   return at->second;

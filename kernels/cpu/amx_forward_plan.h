@@ -1,0 +1,83 @@
+// How the softmax forward on AMX tiles is cut into blocks, and what a thread
+// works on. Rows of a query block form strips; a strip meets the keys block by
+// block, a block piece by piece. While the tiles multiply one piece, the vector
+// units turn the one before it into probabilities: scores and probabilities
+// are therefore kept twice.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu/branch.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/softmax_plan.h"
+
+namespace rattn {
+
+// 64 x 64 fp32 scores are 16 KiB and stay in the L1 cache; the probabilities of
+// a block of pieces are multiplied by V together, so that the accumulators
+// pass by once per block.
+inline constexpr int64_t kStripRows = 64;
+inline constexpr int64_t kPieceKeys = 64;
+inline constexpr int64_t kBlockKeys = 256;
+// Rows that share one walk over the keys.
+inline constexpr int64_t kForwardRows = 256;
+
+struct AmxForwardPlan {
+  explicit AmxForwardPlan(const Problem& problem)
+      : local(MakeLocalPlan(problem, kForwardRows)),
+        rows(RoundUp(local.rows, kStripRows)),
+        depth(RoundUp(problem.shape.head_dim, 32)),
+        value_dim(RoundUp(problem.shape.value_dim, 32)),
+        groups((problem.shape.key_len + 31) / 32),
+        heads(problem.shape.batch * problem.shape.kv_heads) {}
+
+  LocalPlan local;
+  int64_t rows;              // of a query block, in whole strips
+  int64_t depth, value_dim;  // padded
+  int64_t groups;            // of 32 keys
+  int64_t heads;             // KV heads of all sequences
+};
+
+// Keys and values of all heads as right operands, per head and group of 32
+// keys: K^T [2][depth / 32], V [value_dim / 16].
+struct AmxForwardKeys {
+  AmxForwardKeys(const AmxForwardPlan& plan, Arena* arena) {
+    const int64_t rows = plan.heads * plan.groups * 32;
+    keys = arena->Take<Bf16>(rows * plan.depth);
+    values = arena->Take<Bf16>(rows * plan.value_dim);
+  }
+  Bf16* keys;
+  Bf16* values;
+};
+
+// Buffers of one thread.
+struct AmxForwardScratch {
+  AmxForwardScratch(const AmxForwardPlan& plan, Arena* arena) {
+    const int64_t widest = std::max(plan.depth, plan.value_dim);
+    staged = arena->Take<Bf16>(32 * widest);
+    wide = arena->Take<float>(widest);
+    query = arena->Take<Bf16>(plan.rows * plan.depth);
+    for (int64_t i = 0; i < 2; ++i) {
+      scores[i] = arena->Take<float>(kStripRows * kPieceKeys);
+      probs[i] = arena->Take<Bf16>(kStripRows * kBlockKeys);
+    }
+    out = arena->Take<float>(plan.rows * plan.value_dim);
+    sum = arena->Take<float>(plan.rows * 16);
+    top = arena->Take<float>(plan.rows * 16);
+    shift = arena->Take<float>(plan.rows);
+    started = arena->Take<bool>(plan.rows / kStripRows);
+  }
+  Bf16* staged;
+  float* wide;
+  Bf16* query;       // left operands [rows / 16][depth / 32]
+  float* scores[2];  // result tiles [kStripRows / 16][kPieceKeys / 16]
+  Bf16* probs[2];    // left operands [kStripRows / 16][kBlockKeys / 32]
+  float* out;        // result tiles [rows / 16][value_dim / 16]
+  float* sum;        // 16 partial sums per row of 2^(logit - shift)
+  float* top;        // 16 maxima per row of the scores
+  float* shift;      // base-2 logit, not kSlack below any that was seen
+  bool* started;     // per strip: whether `out` holds anything
+};
+
+}  // namespace rattn
