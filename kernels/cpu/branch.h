@@ -5,9 +5,9 @@
 // 64-byte aligned.
 //
 // They read shape, spec, dtype, positions, scales and tiling of the problem; of
-// its phase only whether products may be rounded (amx_softmax.h, amx_linear.h).
-// For phase kExtend the composition makes problems of its own, with query_len
-// new tokens after key_len - query_len resident ones.
+// its phase only whether products may be rounded (bf16_softmax.h,
+// bf16_linear.h). For phase kExtend the composition makes problems of its own,
+// with query_len new tokens after key_len - query_len resident ones.
 #pragma once
 
 #include <cstddef>

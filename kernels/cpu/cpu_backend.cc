@@ -5,7 +5,7 @@
 #include <limits>
 #include <string>
 
-#include "kernels/cpu/amx_fused.h"
+#include "kernels/cpu/bf16_fused.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/cache_step.h"
 #include "kernels/cpu/combine.h"
@@ -143,15 +143,15 @@ void FusedForward(const Problem& problem, const Buffers& buffers,
   Arena arena(workspace.data);
   const PreparedLocal prepared = TakeLocal(problem, buffers, 0, &arena);
   FillLocal(problem, buffers, prepared);
-  AmxFusedForward(prepared.inputs, buffers, arena.Rest(workspace));
+  Bf16FusedForward(prepared.inputs, buffers, arena.Rest(workspace));
 }
 size_t FusedBytes(const Problem& p) {
   return BytesOf([&](Arena* arena) { TakeLocal(p, Buffers{}, 0, arena); }) +
-         AmxFusedBytes(p);
+         Bf16FusedBytes(p);
 }
 
 size_t ForwardBytes(const Problem& p, bool fuse) {
-  if (fuse && UsesAmxFused(p)) return FusedBytes(p);
+  if (fuse && UsesBf16Fused(p)) return FusedBytes(p);
   size_t branch = 0;
   if (HasLocal(p.spec)) branch = std::max(branch, LocalScratchBytes(p));
   if (HasMemory(p.spec)) branch = std::max(branch, MemoryScratchBytes(p));
@@ -223,7 +223,7 @@ class Cpu : public Backend {
   void Forward(const Problem& whole, const Buffers& buffers,
                Workspace workspace) const override {
     const Problem problem = WithUsefulThreads(whole, 0);
-    if (fuse_ && UsesAmxFused(problem)) {
+    if (fuse_ && UsesBf16Fused(problem)) {
       FusedForward(problem, buffers, workspace);
       return;
     }

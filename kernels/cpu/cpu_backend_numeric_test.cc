@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/cpu/amx_fused.h"
+#include "kernels/cpu/bf16_fused.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cpu/isa.h"
@@ -80,7 +80,7 @@ TEST(CpuBackend, UnfusedBranchesMatchTheReference) {
   int problems = 0;
   ForEachProblem(SmallCases(),
                  [&](const Problem& problem, const TestOptions& options) {
-                   if (!UsesAmxFused(problem)) return;
+                   if (!UsesBf16Fused(problem)) return;
                    CheckTraining(problem, options, *UnfusedCpuBackend());
                    ++problems;
                  });

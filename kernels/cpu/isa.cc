@@ -1,5 +1,6 @@
 #include "kernels/cpu/isa.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -30,11 +31,12 @@ HWY_EXPORT(RunningTarget);
 struct Isa {
   std::string_view name;
   int64_t target;
-  bool tiles = false;  // bf16 products on AMX
+  TileUnit unit = TileUnit::kNone;
 };
 
 // The best first, as Highway orders its targets.
-constexpr Isa kIsas[] = {{"amx", HWY_AVX3, true},
+constexpr Isa kIsas[] = {{"amx", HWY_AVX3, TileUnit::kAmx},
+                         {"avx512bf16", HWY_AVX3, TileUnit::kAvx512Bf16},
                          {"avx512", HWY_AVX3},
                          {"avx2", HWY_AVX2},
                          {"neon", HWY_NEON},
@@ -47,9 +49,21 @@ int64_t HardwareTargets() {
   return targets;
 }
 
+bool HasUnit(TileUnit unit) {
+  switch (unit) {
+    case TileUnit::kAmx:
+      return HasAmx();
+    case TileUnit::kAvx512Bf16:
+      return HasAvx512Bf16();
+    case TileUnit::kNone:
+      break;
+  }
+  return true;
+}
+
 // The baseline is not a bit of SupportedTargets unless it is all there is.
 bool CanRun(const Isa& isa) {
-  if ((isa.target & HWY_TARGETS) == 0 || (isa.tiles && !HasAmx())) return false;
+  if ((isa.target & HWY_TARGETS) == 0 || !HasUnit(isa.unit)) return false;
   return isa.target == HWY_STATIC_TARGET ||
          (isa.target & HardwareTargets()) != 0;
 }
@@ -57,7 +71,7 @@ bool CanRun(const Isa& isa) {
 // What to switch off so that one instruction set is the best one left.
 struct Limits {
   int64_t targets = 0;
-  bool tiles = false;
+  TileUnit best = TileUnit::kAmx;
 };
 
 // Nothing for a name that cannot run.
@@ -66,19 +80,31 @@ std::optional<Limits> LimitsFor(std::string_view name) {
   for (const Isa& isa : kIsas) {
     if (isa.name == name) {
       limits.targets &= ~isa.target;
+      limits.best = isa.unit;
       return CanRun(isa) ? std::optional(limits) : std::nullopt;
     }
     limits.targets |= isa.target;
-    limits.tiles |= isa.tiles;
   }
   return std::nullopt;
 }
 
-bool tiles_off = false;
+// The best of what runs on the target that dispatch chooses.
+const Isa* running = nullptr;
+
+bool Allowed(const Isa& isa, const Limits& limits) {
+  return (isa.target & limits.targets) == 0 && isa.unit <= limits.best &&
+         CanRun(isa);
+}
 
 void Apply(const Limits& limits) {
   hwy::DisableTargets(limits.targets);
-  tiles_off = limits.tiles;
+  const int64_t target = HWY_DYNAMIC_DISPATCH(RunningTarget)();
+  running = nullptr;
+  for (const Isa& isa : kIsas) {
+    if (isa.target != target || !Allowed(isa, limits)) continue;
+    running = &isa;
+    break;
+  }
 }
 
 struct Environment {
@@ -89,6 +115,7 @@ struct Environment {
 Environment ReadEnvironment() {
   Environment environment;
   HardwareTargets();
+  Apply(environment.limits);
   const char* value = std::getenv("RATTN_ISA");
   if (value == nullptr || *value == 0) return environment;
   if (const std::optional<Limits> limits = LimitsFor(value)) {
@@ -115,19 +142,16 @@ const Environment& TheEnvironment() {
 
 Support IsaSupport() { return TheEnvironment().support; }
 
-bool TilesOn() {
+TileUnit RunningTileUnit() {
   TheEnvironment();
-  return !tiles_off && CanRun(kIsas[0]) &&
-         HWY_DYNAMIC_DISPATCH(RunningTarget)() == kIsas[0].target;
+  return running == nullptr ? TileUnit::kNone : running->unit;
 }
 
 std::vector<std::string_view> AvailableIsas() {
   const Limits& limits = TheEnvironment().limits;
   std::vector<std::string_view> names;
   for (const Isa& isa : kIsas) {
-    const bool off =
-        (isa.target & limits.targets) != 0 || (isa.tiles && limits.tiles);
-    if (CanRun(isa) && !off) names.push_back(isa.name);
+    if (Allowed(isa, limits)) names.push_back(isa.name);
   }
   return names;
 }
@@ -138,19 +162,15 @@ bool ForceIsa(std::string_view name) {
     const std::optional<Limits> more = LimitsFor(name);
     if (!more) return false;
     limits.targets |= more->targets;
-    limits.tiles |= more->tiles;
+    limits.best = std::min(limits.best, more->best);
   }
   Apply(limits);
   return true;
 }
 
 std::string_view CpuIsa() {
-  if (TilesOn()) return kIsas[0].name;
-  const int64_t running = HWY_DYNAMIC_DISPATCH(RunningTarget)();
-  for (const Isa& isa : kIsas) {
-    if (isa.target == running && !isa.tiles) return isa.name;
-  }
-  return "unknown";
+  TheEnvironment();
+  return running == nullptr ? "unknown" : running->name;
 }
 
 }  // namespace rattn

@@ -15,11 +15,16 @@ namespace rattn {
 Support IsaSupport();
 
 // Names that this processor and build can run and RATTN_ISA allows, the best
-// first: of "amx", "avx512", "avx2", "neon", "scalar". "amx" is AVX-512 with
-// bf16 products on tiles.
+// first: of "amx", "avx512bf16", "avx512", "avx2", "neon", "scalar". The first
+// two are AVX-512 with products of bf16 tiles.
 std::vector<std::string_view> AvailableIsas();
-// Whether the running one is "amx".
-bool TilesOn();
+
+// What multiplies bf16 tiles (bf16_tiles-inl.h), in rising order: nothing,
+// AVX-512 dot products of bf16 pairs, or AMX.
+enum class TileUnit { kNone, kAvx512Bf16, kAmx };
+// Of the instruction set that runs.
+TileUnit RunningTileUnit();
+inline bool TilesOn() { return RunningTileUnit() != TileUnit::kNone; }
 
 // The instruction set whose code runs, as that code reports itself.
 std::string_view CpuIsa();

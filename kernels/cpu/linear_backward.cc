@@ -10,7 +10,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_backward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 #include "kernels/cpu/linear_schedule.h"
@@ -354,8 +354,8 @@ HWY_EXPORT(RunBackward);
 void MemoryBackward(const Problem& problem, const Buffers& buffers,
                     TensorView out, TensorView d_out, const BranchGrads& grads,
                     Workspace workspace) {
-  if (UsesAmxLinear(problem)) {
-    AmxLinearBackward(problem, buffers, d_out, grads, workspace);
+  if (UsesBf16Linear(problem)) {
+    Bf16LinearBackward(problem, buffers, d_out, grads, workspace);
     return;
   }
   const MemoryPlan plan = MakeMemoryPlan(problem);

@@ -5,7 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_forward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 #include "kernels/cpu/linear_schedule.h"
@@ -152,9 +152,8 @@ class ForwardPass : TokenPass {
 void RunForward(const Problem& problem, const Buffers& buffers, TensorView out,
                 TensorView key_sum, const MemoryPlan& plan,
                 const ForwardScratch& scratch) {
-  RunMemoryPass(
-      problem.threads, plan,
-      ForwardPass(problem, buffers, out, key_sum, plan, scratch));
+  RunMemoryPass(problem.threads, plan,
+                ForwardPass(problem, buffers, out, key_sum, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE
@@ -168,8 +167,8 @@ HWY_EXPORT(RunForward);
 
 void MemoryForward(const Problem& problem, const Buffers& buffers,
                    TensorView out, TensorView key_sum, Workspace workspace) {
-  if (UsesAmxLinear(problem)) {
-    AmxLinearForward(problem, buffers, out, workspace);
+  if (UsesBf16Linear(problem)) {
+    Bf16LinearForward(problem, buffers, out, workspace);
     return;
   }
   const MemoryPlan plan = MakeMemoryPlan(problem);

@@ -5,7 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear_step.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/branch.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 
@@ -194,8 +194,8 @@ size_t BytesOnThreads(const Problem& problem) {
   const MemoryPlan plan = MakeMemoryPlan(problem);
   Arena forward(nullptr), backward(nullptr), step(nullptr);
   StepScratch(plan, &step);
-  if (UsesAmxLinear(problem)) {
-    return std::max(AmxLinearBytes(problem), step.used());
+  if (UsesBf16Linear(problem)) {
+    return std::max(Bf16LinearBytes(problem), step.used());
   }
   ForwardScratch(plan, &forward);
   if (problem.phase == Phase::kTrain) BackwardScratch(plan, &backward);

@@ -22,13 +22,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kRounds = 4096;
 
-// Twelve independent chains hide a latency of up to six at two a cycle.
+// Twelve independent chains hide a latency of up to six at two a cycle; they
+// begin at different values, or compilers would compute equal ones once.
 // Returns FLOPs; the sum keeps the compiler from dropping the work.
 double MultiplyAdds(float* sum) {
   const hn::ScalableTag<float> d;
   const auto x = hn::Set(d, 0.999f), y = hn::Set(d, 1e-3f);
-  auto a0 = y, a1 = y, a2 = y, a3 = y, a4 = y, a5 = y;
-  auto b0 = x, b1 = x, b2 = x, b3 = x, b4 = x, b5 = x;
+  const auto at = [d](int chain) HWY_ATTR {
+    return hn::Set(d, 0.01f * static_cast<float>(chain));
+  };
+  auto a0 = at(0), a1 = at(1), a2 = at(2), a3 = at(3), a4 = at(4), a5 = at(5);
+  auto b0 = at(6), b1 = at(7), b2 = at(8), b3 = at(9), b4 = at(10), b5 = at(11);
   for (int i = 0; i < kRounds; ++i) {
     a0 = hn::MulAdd(a0, x, y);
     a1 = hn::MulAdd(a1, x, y);

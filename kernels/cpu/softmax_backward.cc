@@ -1,4 +1,4 @@
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_softmax.h"
 #include "kernels/cpu/softmax_backward_plan.h"
 #include "kernels/cpu/targets.h"
 
@@ -323,8 +323,8 @@ size_t SoftmaxBackwardBytes(const Problem& problem) {
     TakeSinkPartials(problem, arena);
     arena->Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
   });
-  if (!UsesAmxSoftmaxBackward(problem)) return bytes;
-  return std::max(bytes, AmxSoftmaxBackwardBytes(problem));
+  if (!UsesBf16SoftmaxBackward(problem)) return bytes;
+  return std::max(bytes, Bf16SoftmaxBackwardBytes(problem));
 }
 
 void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
@@ -337,8 +337,8 @@ void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
       arena.Take<std::byte>(BackwardScratchBytes(problem) * problem.threads);
   const BackwardCall call = {
       inputs, MakeBackwardPlan(problem), buffers.lse, out, d_out, grads};
-  if (UsesAmxSoftmaxBackward(problem)) {
-    AmxSoftmaxBackward(inputs, buffers.lse, out, d_out, grads, workspace);
+  if (UsesBf16SoftmaxBackward(problem)) {
+    Bf16SoftmaxBackward(inputs, buffers.lse, out, d_out, grads, workspace);
   } else {
     HWY_DYNAMIC_DISPATCH(BackwardPasses)(call, partials, scratch);
   }

@@ -1,4 +1,4 @@
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_softmax.h"
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -217,14 +217,14 @@ HWY_EXPORT(ForwardPass);
 }  // namespace
 
 size_t SoftmaxForwardBytes(const Problem& problem) {
-  if (UsesAmxSoftmax(problem)) return AmxSoftmaxForwardBytes(problem);
+  if (UsesBf16Softmax(problem)) return Bf16SoftmaxForwardBytes(problem);
   return ForwardScratchBytes(problem) * problem.threads;
 }
 
 void SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
                     Workspace workspace) {
-  if (UsesAmxSoftmax(*inputs.problem)) {
-    AmxSoftmaxForward(inputs, outputs, workspace);
+  if (UsesBf16Softmax(*inputs.problem)) {
+    Bf16SoftmaxForward(inputs, outputs, workspace);
     return;
   }
   HWY_DYNAMIC_DISPATCH(ForwardPass)(inputs, outputs, workspace);

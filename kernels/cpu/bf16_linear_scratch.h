@@ -1,4 +1,4 @@
-// Sizes and scratch memory of linear attention on AMX tiles.
+// Sizes and scratch memory of linear attention on bf16 tiles.
 //
 // States are transposed, [Dv, F]: then phi(k) in rows is the right operand of
 // the state's update and of dphi(q), and a state is a right operand of either
@@ -19,8 +19,8 @@ inline constexpr int64_t kStrip = 32;
 // Queries of one head that the backward multiplies in one go.
 inline constexpr int64_t kBlockRows = 128;
 
-struct AmxLinearPlan : MemoryPlan {
-  explicit AmxLinearPlan(const Problem& problem);
+struct Bf16LinearPlan : MemoryPlan {
+  explicit Bf16LinearPlan(const Problem& problem);
 
   int64_t places;  // C in whole strips
   int64_t depth;   // F in multiples of 32
@@ -31,8 +31,8 @@ struct AmxLinearPlan : MemoryPlan {
 };
 
 // Tokens of a chunk, C places.
-struct AmxTokenBlock {
-  AmxTokenBlock(const AmxLinearPlan& p, Arena* a)
+struct Bf16TokenBlock {
+  Bf16TokenBlock(const Bf16LinearPlan& p, Arena* a)
       : row(a->Take<float>(std::max(p.depth, p.width))),
         phi(a->Take<float>(std::max(p.depth, p.width))),
         keys(a->Take<Bf16>(p.places * p.depth)),
@@ -53,9 +53,9 @@ struct AmxTokenBlock {
   float* state;      // running state [Dv / 16][F / 16]
 };
 
-struct AmxForwardWorker : AmxTokenBlock {
-  AmxForwardWorker(const AmxLinearPlan& p, Arena* a)
-      : AmxTokenBlock(p, a),
+struct Bf16ForwardWorker : Bf16TokenBlock {
+  Bf16ForwardWorker(const Bf16LinearPlan& p, Arena* a)
+      : Bf16TokenBlock(p, a),
         key_columns(a->Take<Bf16>(p.places * p.depth)),
         read(a->Take<Bf16>((p.depth + p.places) * p.width)),
         queries(
@@ -71,9 +71,9 @@ struct AmxForwardWorker : AmxTokenBlock {
 };
 
 // Rows: kBlockRows queries of one head.
-struct AmxBackwardWorker : AmxTokenBlock {
-  AmxBackwardWorker(const AmxLinearPlan& p, Arena* a)
-      : AmxTokenBlock(p, a),
+struct Bf16BackwardWorker : Bf16TokenBlock {
+  Bf16BackwardWorker(const Bf16LinearPlan& p, Arena* a)
+      : Bf16TokenBlock(p, a),
         key_left(a->Take<Bf16>(p.places * p.depth)),
         value_left(a->Take<Bf16>(p.places * p.width)),
         value_columns(a->Take<Bf16>(p.places * p.width)),
@@ -127,9 +127,9 @@ struct AmxBackwardWorker : AmxTokenBlock {
 
 // `Worker` blocks for every worker, and `slots` times a state per segment.
 template <typename Worker>
-class AmxLinearScratch {
+class Bf16LinearScratch {
  public:
-  AmxLinearScratch(const AmxLinearPlan& plan, int64_t slots, Arena* arena)
+  Bf16LinearScratch(const Bf16LinearPlan& plan, int64_t slots, Arena* arena)
       : plan_(plan),
         bytes_(BytesOf([&](Arena* a) { Worker(plan, a); })),
         workers_(arena->Take<std::byte>(plan.workers * bytes_)),
@@ -147,17 +147,17 @@ class AmxLinearScratch {
   }
 
  private:
-  const AmxLinearPlan& plan_;
+  const Bf16LinearPlan& plan_;
   int64_t bytes_;
   std::byte* workers_;
   float* kept_;
 };
 
 // Slots as in ForwardScratch and BackwardScratch.
-inline int64_t ForwardSlots(const AmxLinearPlan& plan) {
+inline int64_t ForwardSlots(const Bf16LinearPlan& plan) {
   return plan.split_segments ? plan.heads_of_kv() * plan.streams : 0;
 }
-inline int64_t BackwardSlots(const AmxLinearPlan& plan) {
+inline int64_t BackwardSlots(const Bf16LinearPlan& plan) {
   return plan.split_segments ? 2 * plan.heads_of_kv() * plan.streams
                              : plan.workers;
 }

@@ -1,20 +1,20 @@
-// The forward of linear attention on AMX tiles. As amx_tiles-inl.h, for AVX-512
-// only.
+// The forward of linear attention on bf16 tiles. As bf16_tiles-inl.h, for
+// AVX-512 only.
 #include <algorithm>
 
-#include "kernels/cpu/amx_linear_scratch.h"
+#include "kernels/cpu/bf16_linear_scratch.h"
 #include "kernels/cpu/linear_schedule.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_LINEAR_FORWARD_INL_H_) == \
+#if defined(RATTN_KERNELS_CPU_BF16_LINEAR_FORWARD_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_LINEAR_FORWARD_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_LINEAR_FORWARD_INL_H_
+#ifdef RATTN_KERNELS_CPU_BF16_LINEAR_FORWARD_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_LINEAR_FORWARD_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_LINEAR_FORWARD_INL_H_
+#define RATTN_KERNELS_CPU_BF16_LINEAR_FORWARD_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_linear-inl.h"
+#include "kernels/cpu/bf16_linear-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -26,19 +26,19 @@ namespace HWY_NAMESPACE {
 //   Row(b, t, h, tiles, worker)  value_dim floats of query t, 16 of them in
 //                                every result tile from `tiles` on
 template <typename Sink>
-class AmxLinearForwardPass : AmxTokenPass {
+class Bf16LinearForwardPass : Bf16TokenPass {
  public:
-  AmxLinearForwardPass(const Problem& problem, const Buffers& buffers,
-                       const Sink& sink, const AmxLinearPlan& plan,
-                       const AmxLinearScratch<AmxForwardWorker>& scratch)
-      : AmxTokenPass(problem, buffers, plan),
+  Bf16LinearForwardPass(const Problem& problem, const Buffers& buffers,
+                        const Sink& sink, const Bf16LinearPlan& plan,
+                        const Bf16LinearScratch<Bf16ForwardWorker>& scratch)
+      : Bf16TokenPass(problem, buffers, plan),
         scratch_(scratch),
         sink_(sink),
         final_state_(buffers.final_state) {}
 
   // All segments of one KV head in order; the state stays in the cache.
   void RunHead(int64_t task, int worker) const {
-    const AmxForwardWorker w = scratch_.worker(worker);
+    const Bf16ForwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, task, stream, w, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -52,7 +52,7 @@ class AmxLinearForwardPass : AmxTokenPass {
   // Sums of segments -> states at their beginnings, in place. The sums lie in
   // stream 0's places, which are overwritten last.
   void ScanSegments(int64_t task, int worker) const {
-    const AmxForwardWorker w = scratch_.worker(worker);
+    const Bf16ForwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, task, stream, w, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -87,7 +87,7 @@ class AmxLinearForwardPass : AmxTokenPass {
   // tokens are summed apart: the bits do not depend on how segments are
   // divided among threads.
   void RunSegment(int64_t task, int64_t stream, int64_t segment, float* state,
-                  bool advance, const AmxForwardWorker& w) const {
+                  bool advance, const Bf16ForwardWorker& w) const {
     const HeadRange heads = plan_.readers(kv(task), stream);
     if (heads.size() == 0 && !advance) return;
     const int64_t begin = plan_.segment_begin(segment);
@@ -107,7 +107,7 @@ class AmxLinearForwardPass : AmxTokenPass {
 
   // What all heads read: phi(k)^T, and the state with v behind it.
   void PackReads(const MemoryChunk& chunk, const float* state, const float* sum,
-                 const AmxForwardWorker& w) const {
+                 const Bf16ForwardWorker& w) const {
     const int64_t rows = Strips(chunk.tokens) * kStrip;
     if (HasState(chunk)) RoundColumns(state, sum, w.read);
     PackRightRows(w.values, rows, plan_.width, w.read + plan_.state_floats());
@@ -117,7 +117,7 @@ class AmxLinearForwardPass : AmxTokenPass {
   // o of a chunk, strip by strip of places. The rows of a token's heads lie
   // side by side: they are loaded and stored together.
   void ReadChunk(int64_t b, const HeadRange& heads, const MemoryChunk& chunk,
-                 const AmxForwardWorker& w) const {
+                 const Bf16ForwardWorker& w) const {
     const int64_t end = chunk.row + chunk.queries;
     for (int64_t s = chunk.row / kStrip; s < Strips(end); ++s) {
       const int64_t place = s * kStrip;
@@ -133,16 +133,16 @@ class AmxLinearForwardPass : AmxTokenPass {
 
   int64_t left_tiles() const { return feature_groups() + plan_.strips(); }
   // Operand and result of head i of the readers.
-  Bf16* Queries(const AmxForwardWorker& w, int64_t i) const {
+  Bf16* Queries(const Bf16ForwardWorker& w, int64_t i) const {
     return w.queries + i * 2 * left_tiles() * kOperandTile;
   }
-  float* Out(const AmxForwardWorker& w, int64_t i) const {
+  float* Out(const Bf16ForwardWorker& w, int64_t i) const {
     return w.out + i * kStrip * plan_.width;
   }
 
   // phi(q) of a strip; rows without a query are zero.
   void LoadQueries(int64_t b, int64_t query, const HeadRange& rows,
-                   const HeadRange& heads, const AmxForwardWorker& w) const {
+                   const HeadRange& heads, const Bf16ForwardWorker& w) const {
     for (int64_t r = 0; r < kStrip; ++r) {
       const bool exists = r >= rows.begin && r < rows.end;
       for (int64_t i = 0; i < heads.size(); ++i) {
@@ -160,7 +160,7 @@ class AmxLinearForwardPass : AmxTokenPass {
   // The strip's masked scores follow its phi(q): one product reads the state
   // and the chunk's own values.
   void ReadStrip(int64_t strip, const MemoryChunk& chunk, int64_t i,
-                 const AmxForwardWorker& w) const {
+                 const Bf16ForwardWorker& w) const {
     const int64_t seen = std::min(strip + 1, Strips(chunk.tokens));
     Bf16* rows = Queries(w, i);
     const TileOperand queries = DepthInner(rows, left_tiles());
@@ -183,7 +183,7 @@ class AmxLinearForwardPass : AmxTokenPass {
   }
 
   void StoreOut(int64_t b, int64_t query, const HeadRange& rows,
-                const HeadRange& heads, const AmxForwardWorker& w) const {
+                const HeadRange& heads, const Bf16ForwardWorker& w) const {
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       for (int64_t i = 0; i < heads.size(); ++i) {
         sink_.Row(b, query + r, heads.begin + i,
@@ -192,7 +192,7 @@ class AmxLinearForwardPass : AmxTokenPass {
     }
   }
 
-  const AmxLinearScratch<AmxForwardWorker>& scratch_;
+  const Bf16LinearScratch<Bf16ForwardWorker>& scratch_;
   const Sink& sink_;
   const TensorView final_state_;
 };

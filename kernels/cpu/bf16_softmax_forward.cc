@@ -1,38 +1,38 @@
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_softmax.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/targets.h"
+#include "kernels/cpu/tile_scope.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_softmax_forward.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_softmax_forward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_softmax_forward-inl.h"
+#include "kernels/cpu/bf16_softmax_forward-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-void AmxForward(const LocalInputs& in, const LocalOutputs& out,
-                Workspace workspace) {
+void Bf16Forward(const LocalInputs& in, const LocalOutputs& out,
+                 Workspace workspace) {
   const Problem& problem = *in.problem;
-  const AmxForwardPlan plan(problem);
+  const Bf16ForwardPlan plan(problem);
   Arena arena(workspace.data);
-  const AmxForwardKeys packed(plan, &arena);
-  const size_t step = BytesOf([&](Arena* a) { AmxForwardScratch(plan, a); });
+  const Bf16ForwardKeys packed(plan, &arena);
+  const size_t step = BytesOf([&](Arena* a) { Bf16ForwardScratch(plan, a); });
   std::byte* scratch = arena.Take<std::byte>(step * problem.threads);
   const auto own = [&](int thread) {
     Arena mine(scratch + thread * step);
-    return AmxForwardScratch(plan, &mine);
+    return Bf16ForwardScratch(plan, &mine);
   };
   PackAllKeys(in, plan, packed, own);
-  ParallelFor<AmxTiles>(
+  ParallelFor<TileScope>(
       problem.threads, BlockTasks(problem, plan.local),
       [&](int64_t task, int thread) HWY_ATTR {
-        const AmxForwardScratch s = own(thread);
+        const Bf16ForwardScratch s = own(thread);
         const QueryBlock block = BlockOfTask(in, plan.local, task);
         if (block.rows > 0)
-          AmxSoftmaxForwardPass(in, out, packed, s).Run(block);
+          Bf16SoftmaxForwardPass(in, out, packed, s).Run(block);
       });
 }
 
@@ -44,23 +44,23 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-bool UsesAmxSoftmax(const Problem& problem) {
+bool UsesBf16Softmax(const Problem& problem) {
   return problem.dtype == Dtype::kBF16 && TilesOn() &&
          (problem.phase == Phase::kForward || problem.phase == Phase::kTrain);
 }
 
-size_t AmxSoftmaxForwardBytes(const Problem& problem) {
-  const AmxForwardPlan plan(problem);
+size_t Bf16SoftmaxForwardBytes(const Problem& problem) {
+  const Bf16ForwardPlan plan(problem);
   const size_t step =
-      BytesOf([&](Arena* arena) { AmxForwardScratch(plan, arena); });
+      BytesOf([&](Arena* arena) { Bf16ForwardScratch(plan, arena); });
   return step * problem.threads +
-         BytesOf([&](Arena* arena) { AmxForwardKeys(plan, arena); });
+         BytesOf([&](Arena* arena) { Bf16ForwardKeys(plan, arena); });
 }
 
-void AmxSoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
-                       Workspace workspace) {
+void Bf16SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
+                        Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
-  N_AVX3::AmxForward(inputs, outputs, workspace);
+  N_AVX3::Bf16Forward(inputs, outputs, workspace);
 #endif
 }
 

@@ -1,4 +1,4 @@
-// How the softmax forward on AMX tiles is cut into blocks, and what a thread
+// How the softmax forward on bf16 tiles is cut into blocks, and what a thread
 // works on. Rows of a query block form strips; a strip meets the keys block by
 // block, a block piece by piece. While the tiles multiply one piece, the vector
 // units turn the one before it into probabilities: scores and probabilities
@@ -23,8 +23,8 @@ inline constexpr int64_t kBlockKeys = 256;
 // Rows that share one walk over the keys.
 inline constexpr int64_t kForwardRows = 256;
 
-struct AmxForwardPlan {
-  explicit AmxForwardPlan(const Problem& problem)
+struct Bf16ForwardPlan {
+  explicit Bf16ForwardPlan(const Problem& problem)
       : local(MakeLocalPlan(problem, kForwardRows)),
         rows(RoundUp(local.rows, kStripRows)),
         depth(RoundUp(problem.shape.head_dim, 32)),
@@ -41,8 +41,8 @@ struct AmxForwardPlan {
 
 // Keys and values of all heads as right operands, per head and group of 32
 // keys: K^T [2][depth / 32], V [value_dim / 16].
-struct AmxForwardKeys {
-  AmxForwardKeys(const AmxForwardPlan& plan, Arena* arena) {
+struct Bf16ForwardKeys {
+  Bf16ForwardKeys(const Bf16ForwardPlan& plan, Arena* arena) {
     const int64_t rows = plan.heads * plan.groups * 32;
     keys = arena->Take<Bf16>(rows * plan.depth);
     values = arena->Take<Bf16>(rows * plan.value_dim);
@@ -52,8 +52,8 @@ struct AmxForwardKeys {
 };
 
 // Buffers of one thread.
-struct AmxForwardScratch {
-  AmxForwardScratch(const AmxForwardPlan& plan, Arena* arena) {
+struct Bf16ForwardScratch {
+  Bf16ForwardScratch(const Bf16ForwardPlan& plan, Arena* arena) {
     const int64_t widest = std::max(plan.depth, plan.value_dim);
     staged = arena->Take<Bf16>(32 * widest);
     wide = arena->Take<float>(widest);

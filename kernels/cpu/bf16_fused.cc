@@ -1,20 +1,20 @@
-#include "kernels/cpu/amx_fused.h"
+#include "kernels/cpu/bf16_fused.h"
 
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/amx_linear.h"
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_linear.h"
+#include "kernels/cpu/bf16_softmax.h"
 #include "kernels/cpu/combine.h"
 #include "kernels/cpu/softmax_attention.h"
 #include "kernels/cpu/targets.h"
+#include "kernels/cpu/tile_scope.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_fused.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_fused.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear_forward-inl.h"
-#include "kernels/cpu/amx_softmax_forward-inl.h"
+#include "kernels/cpu/bf16_linear_forward-inl.h"
+#include "kernels/cpu/bf16_softmax_forward-inl.h"
 
-#ifndef RATTN_KERNELS_CPU_AMX_FUSED_ONCE
-#define RATTN_KERNELS_CPU_AMX_FUSED_ONCE
+#ifndef RATTN_KERNELS_CPU_BF16_FUSED_ONCE
+#define RATTN_KERNELS_CPU_BF16_FUSED_ONCE
 namespace rattn {
 namespace {
 
@@ -32,8 +32,8 @@ struct FusedPlan {
     return std::max<int64_t>(t - place % memory.chunk, 0);
   }
 
-  AmxForwardPlan local;
-  AmxLinearPlan memory;
+  Bf16ForwardPlan local;
+  Bf16LinearPlan memory;
 };
 
 // What the threads share, and each one's own: softmax rows [C, group, Dv] and
@@ -47,18 +47,18 @@ struct FusedScratch {
         norm_memory(arena->Take<float>(p.heads() * p.memory.width)),
         rows_(arena->Take<float>(threads * p.rows())),
         softmax_bytes_(
-            BytesOf([&](Arena* a) { AmxForwardScratch(p.local, a); })),
+            BytesOf([&](Arena* a) { Bf16ForwardScratch(p.local, a); })),
         softmax_(arena->Take<std::byte>(threads * softmax_bytes_)) {}
 
-  AmxForwardScratch softmax(int64_t thread) const {
+  Bf16ForwardScratch softmax(int64_t thread) const {
     Arena arena(softmax_ + thread * softmax_bytes_);
-    return AmxForwardScratch(plan.local, &arena);
+    return Bf16ForwardScratch(plan.local, &arena);
   }
   float* rows(int64_t thread) const { return rows_ + thread * plan.rows(); }
 
   const FusedPlan& plan;
-  AmxForwardKeys keys;
-  AmxLinearScratch<AmxForwardWorker> memory;
+  Bf16ForwardKeys keys;
+  Bf16LinearScratch<Bf16ForwardWorker> memory;
   float* norm_local;  // [Hq, Dv], times the branch's weight
   float* norm_memory;
 
@@ -70,7 +70,7 @@ struct FusedScratch {
 
 }  // namespace
 }  // namespace rattn
-#endif  // RATTN_KERNELS_CPU_AMX_FUSED_ONCE
+#endif  // RATTN_KERNELS_CPU_BF16_FUSED_ONCE
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -95,8 +95,8 @@ class FusedSink {
   }
 
   void Begin(int64_t b, int64_t kv, const MemoryChunk& chunk,
-             const AmxForwardWorker& w) const {
-    const AmxForwardScratch softmax = scratch_.softmax(w.index);
+             const Bf16ForwardWorker& w) const {
+    const Bf16ForwardScratch softmax = scratch_.softmax(w.index);
     LocalOutputs out{buffers_.o_local, buffers_.lse, buffers_.max_logits};
     OutOrigin origin;
     if (!out.out) {
@@ -106,7 +106,7 @@ class FusedSink {
       out.out.stride[0] = 0;
       origin = {chunk.query_begin, kv * group};
     }
-    const AmxSoftmaxForwardPass pass(in_, out, scratch_.keys, softmax, origin);
+    const Bf16SoftmaxForwardPass pass(in_, out, scratch_.keys, softmax, origin);
     const int64_t end = chunk.query_begin + chunk.queries;
     const int64_t step = plan_.local.local.positions;
     for (int64_t t = chunk.query_begin; t < end; t += step) {
@@ -115,7 +115,7 @@ class FusedSink {
   }
 
   void Row(int64_t b, int64_t t, int64_t h, const float* tiles,
-           const AmxForwardWorker& w) const {
+           const Bf16ForwardWorker& w) const {
     if (buffers_.o_memory) {
       StoreTileRow(tiles, kResultTile, _mm512_set1_ps(scale_),
                    buffers_.o_memory, b, t, h, w.row);
@@ -163,7 +163,7 @@ class FusedSink {
   }
 
   const float* LocalRow(int64_t b, int64_t t, int64_t h,
-                        const AmxForwardWorker& w) const {
+                        const Bf16ForwardWorker& w) const {
     const TensorView& kept = buffers_.o_local;
     if (kept && kept.stride[3] == 1) return kept.Row<const float>(b, t, h);
     if (kept) {
@@ -204,10 +204,9 @@ void FusedForward(const LocalInputs& in, const Buffers& buffers,
   PackAllKeys(in, plan.local, scratch.keys,
               [&](int thread) { return scratch.softmax(thread); });
   const FusedSink sink(in, buffers, scratch);
-  RunMemoryPass<AmxTiles>(
-      problem.threads, plan.memory,
-      AmxLinearForwardPass(problem, buffers, sink, plan.memory,
-                           scratch.memory));
+  RunMemoryPass<TileScope>(problem.threads, plan.memory,
+                           Bf16LinearForwardPass(problem, buffers, sink,
+                                                 plan.memory, scratch.memory));
 }
 
 }  // namespace HWY_NAMESPACE
@@ -218,21 +217,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-bool UsesAmxFused(const Problem& problem) {
+bool UsesBf16Fused(const Problem& problem) {
   return HasLocal(problem.spec) && HasMemory(problem.spec) &&
          problem.spec.combine != Combine::kSplitHeads &&
-         !problem.state_per_query_head && UsesAmxSoftmax(problem) &&
-         UsesAmxLinear(problem);
+         !problem.state_per_query_head && UsesBf16Softmax(problem) &&
+         UsesBf16Linear(problem);
 }
 
-size_t AmxFusedBytes(const Problem& problem) {
+size_t Bf16FusedBytes(const Problem& problem) {
   const FusedPlan plan(problem);
   return BytesOf(
       [&](Arena* arena) { FusedScratch(plan, problem.threads, arena); });
 }
 
-void AmxFusedForward(const LocalInputs& inputs, const Buffers& buffers,
-                     Workspace workspace) {
+void Bf16FusedForward(const LocalInputs& inputs, const Buffers& buffers,
+                      Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::FusedForward(inputs, buffers, workspace);
 #endif

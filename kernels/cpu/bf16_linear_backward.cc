@@ -1,14 +1,14 @@
 // The gradients of linear_backward.cc on tiles, with its names:
 //   dphi(q) = R S^T + B phi(k)       dphi(k) = v dS^T + B^T phi(q)
 //   dv      = phi(k) dS + A^T R      dS^T   += R^T phi(q)
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/targets.h"
+#include "kernels/cpu/tile_scope.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_backward.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_linear_backward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear_block-inl.h"
+#include "kernels/cpu/bf16_linear_block-inl.h"
 #include "kernels/cpu/linear_schedule.h"
 
 #if HWY_TARGET == HWY_AVX3
@@ -16,25 +16,25 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class AmxBackwardPass : AmxBlockPass {
+class Bf16BackwardPass : Bf16BlockPass {
  public:
-  AmxBackwardPass(const Problem& problem, const Buffers& buffers,
-                  const TensorView& d_out, const BranchGrads& grads,
-                  const AmxLinearPlan& plan,
-                  const AmxLinearScratch<AmxBackwardWorker>& scratch)
-      : AmxBlockPass(problem, buffers, d_out, grads, plan),
+  Bf16BackwardPass(const Problem& problem, const Buffers& buffers,
+                   const TensorView& d_out, const BranchGrads& grads,
+                   const Bf16LinearPlan& plan,
+                   const Bf16LinearScratch<Bf16BackwardWorker>& scratch)
+      : Bf16BlockPass(problem, buffers, d_out, grads, plan),
         scratch_(scratch),
         d_final_state_(buffers.d_final_state),
         d_initial_state_(buffers.d_initial_state) {}
 
   void Prepare(int64_t task, int worker) const {
-    const AmxBackwardWorker w = scratch_.worker(worker);
+    const Bf16BackwardWorker w = scratch_.worker(worker);
     ZeroUnread(task, w);
   }
 
   // All segments of one KV head: states forwards, gradients backwards.
   void RunHead(int64_t task, int worker) const {
-    const AmxBackwardWorker w = scratch_.worker(worker);
+    const Bf16BackwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, task, stream, w, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -54,7 +54,7 @@ class AmxBackwardPass : AmxBlockPass {
 
   // What a segment's tokens add to the state, and its queries to the gradient.
   void SumSegment(int64_t task, int64_t segment, int worker) const {
-    const AmxBackwardWorker w = scratch_.worker(worker);
+    const Bf16BackwardWorker w = scratch_.worker(worker);
     const int64_t begin = plan_.segment_begin(segment);
     const int64_t end = plan_.segment_end(segment);
     SumChunks(task, begin, end, w, Kept(task, 0, segment));
@@ -71,7 +71,7 @@ class AmxBackwardPass : AmxBlockPass {
   // Sums -> states at the beginnings and gradients at the ends of segments, in
   // place; the states' sums lie in stream 0's places.
   void ScanSegments(int64_t task, int worker) const {
-    const AmxBackwardWorker w = scratch_.worker(worker);
+    const Bf16BackwardWorker w = scratch_.worker(worker);
     for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
       LoadState(initial_state_, task, stream, w, w.state);
       for (int64_t s = 0; s < plan_.segments; ++s) {
@@ -108,7 +108,7 @@ class AmxBackwardPass : AmxBlockPass {
   }
 
   // Tokens that no query reads get no gradient.
-  void ZeroUnread(int64_t task, const AmxBackwardWorker& w) const {
+  void ZeroUnread(int64_t task, const Bf16BackwardWorker& w) const {
     const int64_t unread = plan_.keys - plan_.tokens;
     std::fill_n(w.row, std::max(plan_.depth, plan_.width), 0.f);
     if (!grads_.accumulate_k && grads_.dk) {
@@ -125,7 +125,7 @@ class AmxBackwardPass : AmxBlockPass {
   // with `advance` dS is then moved to its beginning.
   void RunSegment(int64_t task, int64_t stream, int64_t segment,
                   const float* state, float* d_state, bool advance,
-                  const AmxBackwardWorker& w) const {
+                  const Bf16BackwardWorker& w) const {
     const int64_t begin = plan_.segment_begin(segment);
     const int64_t end = plan_.segment_end(segment);
     if (plan_.readers(kv(task), stream).size() > 0) {
@@ -153,20 +153,20 @@ class AmxBackwardPass : AmxBlockPass {
     if (advance) Add(w.d_sum, d_state);
   }
 
-  Bf16* ChunkState(int64_t chunk, const AmxBackwardWorker& w) const {
+  Bf16* ChunkState(int64_t chunk, const Bf16BackwardWorker& w) const {
     return w.chunk_states + (chunk - 1) * plan_.state_floats();
   }
 
   // States before the chunks of a segment but its first.
   void KeepStates(int64_t task, int64_t begin, int64_t end, const float* state,
-                  const AmxBackwardWorker& w) const {
+                  const Bf16BackwardWorker& w) const {
     for (int64_t c = begin; c + 1 < end; ++c) {
       SumChunk(task, c, c > begin, w);
       RoundRows(state, w.sum, ChunkState(c + 1 - begin, w));
     }
   }
   void SumChunk(int64_t task, int64_t c, bool add,
-                const AmxBackwardWorker& w) const {
+                const Bf16BackwardWorker& w) const {
     const MemoryChunk chunk = ChunkAt(plan_, c);
     LoadTokens(task, chunk, w);
     Absorb(chunk, w, add, w.sum);
@@ -175,7 +175,7 @@ class AmxBackwardPass : AmxBlockPass {
   // d_keys and d_values from the state's gradient after the chunk, and the
   // tokens as operands of RunBlock.
   void StartTokens(const MemoryChunk& chunk, const float* d_state,
-                   const float* d_sum, const AmxBackwardWorker& w) const {
+                   const float* d_sum, const Bf16BackwardWorker& w) const {
     const int64_t strips = Strips(chunk.tokens), rows = strips * kStrip;
     PackLeftRows(w.keys, rows, plan_.depth, w.key_left);
     PackLeftRows(w.values, rows, plan_.width, w.value_left);
@@ -198,7 +198,7 @@ class AmxBackwardPass : AmxBlockPass {
   }
 
   void StoreTokens(int64_t task, int64_t stream, const MemoryChunk& chunk,
-                   const AmxBackwardWorker& w) const {
+                   const Bf16BackwardWorker& w) const {
     const bool add = stream + 1 < plan_.streams;
     for (int64_t i = 0; i < chunk.tokens; ++i) {
       const int64_t t = chunk.token_begin + i;
@@ -212,20 +212,20 @@ class AmxBackwardPass : AmxBlockPass {
     }
   }
 
-  const AmxLinearScratch<AmxBackwardWorker>& scratch_;
+  const Bf16LinearScratch<Bf16BackwardWorker>& scratch_;
   const TensorView d_final_state_, d_initial_state_;
 };
 
-void RunAmxLinearBackward(const Problem& problem, const Buffers& buffers,
-                          const TensorView& d_out, const BranchGrads& grads,
-                          Workspace workspace) {
-  const AmxLinearPlan plan(problem);
+void RunBf16LinearBackward(const Problem& problem, const Buffers& buffers,
+                           const TensorView& d_out, const BranchGrads& grads,
+                           Workspace workspace) {
+  const Bf16LinearPlan plan(problem);
   Arena arena(workspace.data);
-  const AmxLinearScratch<AmxBackwardWorker> scratch(plan, BackwardSlots(plan),
-                                                    &arena);
-  RunMemoryPass<AmxTiles>(
+  const Bf16LinearScratch<Bf16BackwardWorker> scratch(plan, BackwardSlots(plan),
+                                                      &arena);
+  RunMemoryPass<TileScope>(
       problem.threads, plan,
-      AmxBackwardPass(problem, buffers, d_out, grads, plan, scratch));
+      Bf16BackwardPass(problem, buffers, d_out, grads, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE
@@ -236,11 +236,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-void AmxLinearBackward(const Problem& problem, const Buffers& buffers,
-                       const TensorView& d_out, const BranchGrads& grads,
-                       Workspace workspace) {
+void Bf16LinearBackward(const Problem& problem, const Buffers& buffers,
+                        const TensorView& d_out, const BranchGrads& grads,
+                        Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
-  N_AVX3::RunAmxLinearBackward(problem, buffers, d_out, grads, workspace);
+  N_AVX3::RunBf16LinearBackward(problem, buffers, d_out, grads, workspace);
 #endif
 }
 

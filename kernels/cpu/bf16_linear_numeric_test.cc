@@ -1,11 +1,11 @@
-// The memory branch on AMX tiles against the AVX-512 passes, which multiply
+// The memory branch on bf16 tiles against the AVX-512 passes, which multiply
 // the same bf16 inputs in fp32.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear_oracle_test_util.h"
 
@@ -16,7 +16,7 @@ namespace {
 // of about 1.6e-3.
 constexpr double kLimit = 6.6e-3;
 
-class AmxLinear : public testing::Test {
+class Bf16Linear : public testing::Test {
  protected:
   void SetUp() override {
     if (!TilesOn()) GTEST_SKIP() << "no tiles on this processor";
@@ -68,18 +68,23 @@ void Compare(const Problem& p, const MemoryCase::Options& options,
   MemoryCase c(p, options);
   ASSERT_TRUE(ForceIsa("avx512"));
   const OracleResult want = c.Run(tiling, 1);
-  ASSERT_TRUE(ForceIsa("amx"));
-  ASSERT_TRUE(UsesAmxLinear(c.problem()));
-  const OracleResult got = c.Run(tiling, 3);
-  ExpectClose(got.o, want.o, "o");
-  ExpectClose(got.final_state, want.final_state, "final_state");
-  ExpectClose(got.dq, want.dq, "dq");
-  ExpectClose(got.dk, want.dk, "dk");
-  ExpectClose(got.dv, want.dv, "dv");
-  ExpectClose(got.d_initial, want.d_initial, "d_initial");
+  ASSERT_TRUE(ForceIsa(""));
+  for (const std::string_view isa : AvailableIsas()) {
+    ASSERT_TRUE(ForceIsa(isa));
+    if (!TilesOn()) break;
+    SCOPED_TRACE(isa);
+    ASSERT_TRUE(UsesBf16Linear(c.problem()));
+    const OracleResult got = c.Run(tiling, 3);
+    ExpectClose(got.o, want.o, "o");
+    ExpectClose(got.final_state, want.final_state, "final_state");
+    ExpectClose(got.dq, want.dq, "dq");
+    ExpectClose(got.dk, want.dk, "dk");
+    ExpectClose(got.dv, want.dv, "dv");
+    ExpectClose(got.d_initial, want.d_initial, "d_initial");
+  }
 }
 
-TEST_F(AmxLinear, EqualsAvx512ForAllMapsDelaysChunksAndLengths) {
+TEST_F(Bf16Linear, EqualsAvx512ForAllMapsDelaysChunksAndLengths) {
   for (const FeatureMap map :
        {FeatureMap::kSoftmax, FeatureMap::kRelu, FeatureMap::kIdentity}) {
     for (const int64_t length : {1, 5, 67, 211}) {
@@ -92,7 +97,7 @@ TEST_F(AmxLinear, EqualsAvx512ForAllMapsDelaysChunksAndLengths) {
   }
 }
 
-TEST_F(AmxLinear, EqualsAvx512FromAndToStates) {
+TEST_F(Bf16Linear, EqualsAvx512FromAndToStates) {
   for (const bool per_query_head : {false, true}) {
     for (const Tiling tiling : {Tiling{7, 3}, Tiling{64, 1}, Tiling{160, 4}}) {
       Problem p = MemoryProblem(FeatureMap::kSoftmax, 33, 211);
@@ -103,7 +108,7 @@ TEST_F(AmxLinear, EqualsAvx512FromAndToStates) {
   }
 }
 
-TEST_F(AmxLinear, EqualsAvx512ForOtherShapes) {
+TEST_F(Bf16Linear, EqualsAvx512ForOtherShapes) {
   for (const auto& [queries, keys] : std::vector<std::pair<int64_t, int64_t>>{
            {5, 90}, {90, 5}, {70, 150}, {150, 70}}) {
     for (const int64_t delay : {0, 9}) {
@@ -116,14 +121,14 @@ TEST_F(AmxLinear, EqualsAvx512ForOtherShapes) {
   }
 }
 
-TEST_F(AmxLinear, SplitHeadsTouchesOnlyItsOwn) {
+TEST_F(Bf16Linear, SplitHeadsTouchesOnlyItsOwn) {
   Problem p = MemoryProblem(FeatureMap::kSoftmax, 4, 67);
   p.spec.local = {.kind = LocalKind::kWindow, .window_keys = 4};
   p.spec.combine = Combine::kSplitHeads;
   Compare(p, {.d_final = true}, {32, 2});
 }
 
-TEST_F(AmxLinear, SameBitsForEveryThreadCount) {
+TEST_F(Bf16Linear, SameBitsForEveryThreadCount) {
   for (const bool per_query_head : {false, true}) {
     for (const Tiling tiling : {Tiling{7, 3}, Tiling{64, 1}, Tiling{0, 0}}) {
       Problem p = MemoryProblem(FeatureMap::kSoftmax, 9, 307);
@@ -144,7 +149,7 @@ TEST_F(AmxLinear, SameBitsForEveryThreadCount) {
   }
 }
 
-TEST_F(AmxLinear, LargeInputsStayFinite) {
+TEST_F(Bf16Linear, LargeInputsStayFinite) {
   MemoryCase c(MemoryProblem(FeatureMap::kSoftmax, 3, 67), {.scale = 1e4});
   const OracleResult r = c.Run({8, 2}, 1);
   for (const Vec* values : {&r.o, &r.final_state, &r.dq, &r.dk, &r.dv}) {

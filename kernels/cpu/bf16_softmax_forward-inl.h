@@ -1,19 +1,19 @@
-// The softmax forward on AMX tiles. As amx_tiles-inl.h, for AVX-512 only.
+// The softmax forward on bf16 tiles. As bf16_tiles-inl.h, for AVX-512 only.
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/amx_forward_plan.h"
+#include "kernels/cpu/bf16_forward_plan.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_SOFTMAX_FORWARD_INL_H_) == \
+#if defined(RATTN_KERNELS_CPU_BF16_SOFTMAX_FORWARD_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_SOFTMAX_FORWARD_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_SOFTMAX_FORWARD_INL_H_
+#ifdef RATTN_KERNELS_CPU_BF16_SOFTMAX_FORWARD_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_SOFTMAX_FORWARD_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_SOFTMAX_FORWARD_INL_H_
+#define RATTN_KERNELS_CPU_BF16_SOFTMAX_FORWARD_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_softmax_rows-inl.h"
+#include "kernels/cpu/bf16_softmax_rows-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -25,11 +25,12 @@ struct OutOrigin {
   int64_t query = 0, head = 0;
 };
 
-class AmxSoftmaxForwardPass {
+class Bf16SoftmaxForwardPass {
  public:
-  AmxSoftmaxForwardPass(const LocalInputs& in, const LocalOutputs& out,
-                        const AmxForwardKeys& packed,
-                        const AmxForwardScratch& scratch, OutOrigin origin = {})
+  Bf16SoftmaxForwardPass(const LocalInputs& in, const LocalOutputs& out,
+                         const Bf16ForwardKeys& packed,
+                         const Bf16ForwardScratch& scratch,
+                         OutOrigin origin = {})
       : in_(in),
         out_(out),
         origin_(origin),
@@ -101,7 +102,7 @@ class AmxSoftmaxForwardPass {
   // What is under way while rows meet keys: products run one piece ahead of the
   // softmax, and P V of a strip waits until the next one has its first scores.
   struct Pipeline {
-    explicit Pipeline(const AmxForwardScratch& scratch) {
+    explicit Pipeline(const Bf16ForwardScratch& scratch) {
       for (int64_t i = 0; i < 2; ++i) strips[i].probs = scratch.probs[i];
     }
     Strip& current() { return strips[visits % 2]; }
@@ -236,23 +237,23 @@ class AmxSoftmaxForwardPass {
   const LocalInputs& in_;
   const LocalOutputs out_;
   const OutOrigin origin_;
-  const AmxForwardPlan plan_;
-  const AmxForwardKeys& packed_;
-  const AmxForwardScratch& s_;
+  const Bf16ForwardPlan plan_;
+  const Bf16ForwardKeys& packed_;
+  const Bf16ForwardScratch& s_;
   const int64_t value_dim_;
   float factor_, sign_;
 };
 
 // Packs the keys and values of all heads; `own(thread)` is a thread's scratch.
 template <typename Own>
-void PackAllKeys(const LocalInputs& in, const AmxForwardPlan& plan,
-                 const AmxForwardKeys& packed, const Own& own) {
-  ForEachKeyGroup(in.problem->threads, plan.heads, plan.groups,
-                  [&](int64_t head, int64_t group, int thread) HWY_ATTR {
-                    const AmxForwardScratch s = own(thread);
-                    AmxSoftmaxForwardPass(in, {}, packed, s)
-                        .PackGroup(head, group);
-                  });
+void PackAllKeys(const LocalInputs& in, const Bf16ForwardPlan& plan,
+                 const Bf16ForwardKeys& packed, const Own& own) {
+  ForEachKeyGroup(
+      in.problem->threads, plan.heads, plan.groups,
+      [&](int64_t head, int64_t group, int thread) HWY_ATTR {
+        const Bf16ForwardScratch s = own(thread);
+        Bf16SoftmaxForwardPass(in, {}, packed, s).PackGroup(head, group);
+      });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,20 +1,20 @@
 // From scores to probabilities, row by row: the vector half of the softmax
-// forward on AMX tiles. As amx_tiles-inl.h, for AVX-512 only.
+// forward on bf16 tiles. As bf16_tiles-inl.h, for AVX-512 only.
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/amx_forward_plan.h"
+#include "kernels/cpu/bf16_forward_plan.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_SOFTMAX_ROWS_INL_H_) == \
+#if defined(RATTN_KERNELS_CPU_BF16_SOFTMAX_ROWS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_SOFTMAX_ROWS_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_SOFTMAX_ROWS_INL_H_
+#ifdef RATTN_KERNELS_CPU_BF16_SOFTMAX_ROWS_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_SOFTMAX_ROWS_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_SOFTMAX_ROWS_INL_H_
+#define RATTN_KERNELS_CPU_BF16_SOFTMAX_ROWS_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_softmax-inl.h"
+#include "kernels/cpu/bf16_softmax-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -97,7 +97,7 @@ class PieceSoftmax {
   // `at`: the piece's first group of 32 keys in its block.
   PieceSoftmax(const VisibleKeys& seen, const KeyGroups& groups, int64_t at,
                const float* scores, float factor, const Strip& strip,
-               const AmxForwardScratch* scratch)
+               const Bf16ForwardScratch* scratch)
       : seen_(seen),
         groups_(groups),
         at_(at),
@@ -210,7 +210,7 @@ class PieceSoftmax {
   const float* scores_ = nullptr;
   float factor_ = 0;
   Strip strip_;
-  const AmxForwardScratch* s_ = nullptr;
+  const Bf16ForwardScratch* s_ = nullptr;
   int64_t next_ = 0, end_ = 0;
   bool clean_ = false;
   int64_t late_count_ = 0;

@@ -1,19 +1,19 @@
-// Pieces that the passes of linear attention on AMX tiles share. As
-// amx_tiles-inl.h, for AVX-512 only.
+// Pieces that the passes of linear attention on bf16 tiles share. As
+// bf16_tiles-inl.h, for AVX-512 only.
 #include <algorithm>
 
-#include "kernels/cpu/amx_linear_scratch.h"
+#include "kernels/cpu/bf16_linear_scratch.h"
 #include "kernels/problem.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_LINEAR_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_LINEAR_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_LINEAR_INL_H_
+#if defined(RATTN_KERNELS_CPU_BF16_LINEAR_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RATTN_KERNELS_CPU_BF16_LINEAR_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_LINEAR_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_LINEAR_INL_H_
+#define RATTN_KERNELS_CPU_BF16_LINEAR_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_softmax-inl.h"
+#include "kernels/cpu/bf16_softmax-inl.h"
 #include "kernels/cpu/feature_map-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
@@ -172,10 +172,10 @@ HWY_INLINE void TransposeSquare(const Bf16* tiles, int64_t across, Bf16* out,
 
 // Everything that concerns tokens and states but not queries; tasks and
 // streams as in TokenPass (linear_blocks-inl.h).
-class AmxTokenPass {
+class Bf16TokenPass {
  public:
-  AmxTokenPass(const Problem& problem, const Buffers& buffers,
-               const AmxLinearPlan& plan)
+  Bf16TokenPass(const Problem& problem, const Buffers& buffers,
+                const Bf16LinearPlan& plan)
       : plan_(plan),
         map_(problem.spec.memory.feature_map),
         scale_(static_cast<float>(problem.memory_scale)),
@@ -197,7 +197,7 @@ class AmxTokenPass {
   bool HasState(const MemoryChunk& chunk) const {
     return initial_state_ || chunk.token_begin > 0;
   }
-  Bf16* KeyRows(const AmxTokenBlock& w) const {
+  Bf16* KeyRows(const Bf16TokenBlock& w) const {
     return w.state_rows + plan_.state_floats();
   }
 
@@ -215,7 +215,7 @@ class AmxTokenPass {
 
   // phi of one row, rounded, in pieces of 32 values `piece` values apart.
   void PutFeatures(const TensorView& view, int64_t b, int64_t t, int64_t h,
-                   const AmxTokenBlock& w, int64_t piece, Bf16* out) const {
+                   const Bf16TokenBlock& w, int64_t piece, Bf16* out) const {
     LoadRows(view, b, t, 1, h, 1.f, w.row, plan_.head_dim);
     if (map_ == FeatureMap::kSoftmax) {
       SoftmaxFeatures(w.row, plan_.head_dim, w.phi);
@@ -227,7 +227,7 @@ class AmxTokenPass {
 
   // phi(k) and v in rows and as operands of Absorb.
   void LoadTokens(int64_t task, const MemoryChunk& chunk,
-                  const AmxTokenBlock& w) const {
+                  const Bf16TokenBlock& w) const {
     const int64_t rows = Strips(chunk.tokens) * kStrip;
     for (int64_t i = 0; i < chunk.tokens; ++i) {
       const int64_t t = chunk.token_begin + i;
@@ -245,7 +245,7 @@ class AmxTokenPass {
   }
 
   // sum (+)= v^T phi(k) of the loaded chunk.
-  void Absorb(const MemoryChunk& chunk, const AmxTokenBlock& w, bool add,
+  void Absorb(const MemoryChunk& chunk, const Bf16TokenBlock& w, bool add,
               float* sum) const {
     TileGemm(add, value_tiles(), feature_tiles(), Strips(chunk.tokens),
              DepthInner(w.values_t, plan_.strips()),
@@ -255,7 +255,7 @@ class AmxTokenPass {
 
   // What the chunks [begin, end) add to the state.
   void SumChunks(int64_t task, int64_t begin, int64_t end,
-                 const AmxTokenBlock& w, float* sum) const {
+                 const Bf16TokenBlock& w, float* sum) const {
     for (int64_t c = begin; c < end; ++c) {
       const MemoryChunk chunk = ChunkAt(plan_, c);
       LoadTokens(task, chunk, w);
@@ -286,7 +286,7 @@ class AmxTokenPass {
 
   // fp32 view [B, Hs, F, Dv] <-> state; an absent one is zero.
   void LoadState(const TensorView& view, int64_t task, int64_t stream,
-                 const AmxTokenBlock& w, float* state) const {
+                 const Bf16TokenBlock& w, float* state) const {
     Clear(state);
     const int64_t head = plan_.state_head(kv(task), stream);
     for (int64_t f = 0; view && f < plan_.features; ++f) {
@@ -298,7 +298,7 @@ class AmxTokenPass {
     }
   }
   void StoreState(float* state, const TensorView& view, int64_t task,
-                  int64_t stream, const AmxTokenBlock& w) const {
+                  int64_t stream, const Bf16TokenBlock& w) const {
     const int64_t head = plan_.state_head(kv(task), stream);
     for (int64_t f = 0; view && f < plan_.features; ++f) {
       for (int64_t i = 0; i < plan_.value_dim; ++i) {
@@ -313,7 +313,7 @@ class AmxTokenPass {
     return state + tile * kResultTile + value % kSide * kSide + feature % kSide;
   }
 
-  const AmxLinearPlan& plan_;
+  const Bf16LinearPlan& plan_;
   const FeatureMap map_;
   const float scale_;
   const TensorView q_, k_, v_, initial_state_;

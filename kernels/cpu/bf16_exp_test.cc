@@ -1,10 +1,10 @@
-// The error that amx_softmax-inl.h states of its exponential.
+// The error that bf16_softmax-inl.h states of its exponential.
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_exp_test.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_exp_test.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_softmax-inl.h"
+#include "kernels/cpu/bf16_softmax-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -49,7 +49,7 @@ void CheckExp2(uint32_t bits, uint32_t step) {
   }
 }
 
-TEST(AmxExp, WithinItsBoundOnAllBf16AndDenseFp32Inputs) {
+TEST(Bf16Exp, WithinItsBoundOnAllBf16AndDenseFp32Inputs) {
   if (!TilesOn()) GTEST_SKIP() << "no tiles on this processor";
   for (uint32_t high = 0; high < 1u << 16; high += 16) {
     CheckExp2(high << 16, 1u << 16);

@@ -1,4 +1,4 @@
-// How the softmax backward on AMX tiles is cut into jobs, and what a job works
+// How the softmax backward on bf16 tiles is cut into jobs, and what a job works
 // on. A job meets the queries of one segment of the sequence with a range of
 // keys and yields dQ, dK and dV of both in one pass over the scores (five
 // products and one exponential per score, where separate passes for dQ and for
@@ -26,8 +26,8 @@ struct BackwardJob {
   bool adds_queries = false;  // dQ was begun in an earlier phase
 };
 
-struct AmxBackwardPlan {
-  explicit AmxBackwardPlan(const Problem& problem)
+struct Bf16BackwardPlan {
+  explicit Bf16BackwardPlan(const Problem& problem)
       : local(MakeLocalPlan(problem, kBackwardRows)),
         queries(problem.shape.query_len),
         keys(problem.shape.key_len),
@@ -94,8 +94,8 @@ struct AmxBackwardPlan {
 
 // Keys and values of all heads as left operands, per head and group of 32
 // keys: K [2][depth / 32], K^T [depth / 16], V [2][value_dim / 32].
-struct AmxBackwardKeys {
-  AmxBackwardKeys(const AmxBackwardPlan& plan, Arena* arena) {
+struct Bf16BackwardKeys {
+  Bf16BackwardKeys(const Bf16BackwardPlan& plan, Arena* arena) {
     const int64_t rows = plan.heads * plan.groups * 32;
     keys = arena->Take<Bf16>(rows * plan.depth);
     turned_keys = arena->Take<Bf16>(rows * plan.depth);
@@ -107,8 +107,8 @@ struct AmxBackwardKeys {
 };
 
 // Buffers of one thread.
-struct AmxBackwardScratch {
-  AmxBackwardScratch(const AmxBackwardPlan& plan, Arena* arena) {
+struct Bf16BackwardScratch {
+  Bf16BackwardScratch(const Bf16BackwardPlan& plan, Arena* arena) {
     const int64_t widest = std::max(plan.depth, plan.value_dim);
     constexpr int64_t kSquare = kBackwardRows * kBackwardKeys;
     staged = arena->Take<Bf16>(kBackwardRows * widest);
@@ -149,10 +149,10 @@ struct AmxBackwardScratch {
 };
 
 // All that the jobs share.
-struct AmxBackwardCall {
+struct Bf16BackwardCall {
   const LocalInputs& in;
-  const AmxBackwardPlan& plan;
-  const AmxBackwardKeys& packed;
+  const Bf16BackwardPlan& plan;
+  const Bf16BackwardKeys& packed;
   TensorView lse, out, d_out;
   const BranchGrads& grads;
 };

@@ -1,13 +1,13 @@
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_softmax.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/targets.h"
+#include "kernels/cpu/tile_scope.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_softmax_backward.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_softmax_backward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_backward_plan.h"
-#include "kernels/cpu/amx_softmax-inl.h"
+#include "kernels/cpu/bf16_backward_plan.h"
+#include "kernels/cpu/bf16_softmax-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -16,10 +16,10 @@ namespace HWY_NAMESPACE {
 
 // Scores are transposed, S^T = K Q^T: lse and delta of 16 rows are vectors,
 // and P^T and dS^T come out as the operands that the products after them need.
-class AmxBackwardPass {
+class Bf16BackwardPass {
  public:
-  AmxBackwardPass(const AmxBackwardCall& call,
-                  const AmxBackwardScratch& scratch)
+  Bf16BackwardPass(const Bf16BackwardCall& call,
+                   const Bf16BackwardScratch& scratch)
       : call_(call), in_(call.in), plan_(call.plan), s_(scratch) {
     scale_ = static_cast<float>(LocalScale(*in_.problem));
     factor_ = static_cast<float>(LocalScale(*in_.problem) * M_LOG2E);
@@ -344,33 +344,34 @@ class AmxBackwardPass {
     }
   }
 
-  const AmxBackwardCall& call_;
+  const Bf16BackwardCall& call_;
   const LocalInputs& in_;
-  const AmxBackwardPlan& plan_;
-  const AmxBackwardScratch& s_;
+  const Bf16BackwardPlan& plan_;
+  const Bf16BackwardScratch& s_;
   float scale_, factor_;
 };
 
-void AmxBackward(const AmxBackwardCall& call, std::byte* scratch, size_t step) {
-  const AmxBackwardPlan& plan = call.plan;
+void Bf16Backward(const Bf16BackwardCall& call, std::byte* scratch,
+                  size_t step) {
+  const Bf16BackwardPlan& plan = call.plan;
   const int threads = call.in.problem->threads;
   const auto own = [&](int thread) {
     Arena mine(scratch + static_cast<size_t>(thread) * step);
-    return AmxBackwardScratch(plan, &mine);
+    return Bf16BackwardScratch(plan, &mine);
   };
   ForEachKeyGroup(threads, plan.heads, plan.groups,
                   [&](int64_t head, int64_t group, int thread) HWY_ATTR {
-                    const AmxBackwardScratch s = own(thread);
-                    AmxBackwardPass(call, s).PackGroup(head, group);
+                    const Bf16BackwardScratch s = own(thread);
+                    Bf16BackwardPass(call, s).PackGroup(head, group);
                   });
   for (int64_t phase = 0; phase < plan.phases; ++phase) {
     const int64_t jobs = plan.Jobs(phase);
-    ParallelFor<AmxTiles>(threads, plan.heads * jobs,
-                          [&](int64_t task, int thread) HWY_ATTR {
-                            const AmxBackwardScratch s = own(thread);
-                            AmxBackwardPass(call, s).Run(
-                                task / jobs, plan.Job(phase, task % jobs));
-                          });
+    ParallelFor<TileScope>(threads, plan.heads * jobs,
+                           [&](int64_t task, int thread) HWY_ATTR {
+                             const Bf16BackwardScratch s = own(thread);
+                             Bf16BackwardPass(call, s).Run(
+                                 task / jobs, plan.Job(phase, task % jobs));
+                           });
   }
 }
 
@@ -384,7 +385,7 @@ namespace rattn {
 namespace {
 
 // Queries before the first key are in no job: their gradients are zero.
-void ClearBlindQueries(const AmxBackwardPlan& plan, HeadRange heads,
+void ClearBlindQueries(const Bf16BackwardPlan& plan, HeadRange heads,
                        const TensorView& dq) {
   const int64_t blind = std::min(-plan.first_position, plan.queries);
   for (int64_t b = 0; b < dq.shape[0]; ++b) {
@@ -398,27 +399,27 @@ void ClearBlindQueries(const AmxBackwardPlan& plan, HeadRange heads,
 
 }  // namespace
 
-bool UsesAmxSoftmaxBackward(const Problem& problem) {
-  return UsesAmxSoftmax(problem) && SinkCount(problem.spec.local) == 0 &&
+bool UsesBf16SoftmaxBackward(const Problem& problem) {
+  return UsesBf16Softmax(problem) && SinkCount(problem.spec.local) == 0 &&
          GroupSize(problem.shape) <= kBackwardRows;
 }
 
-size_t AmxSoftmaxBackwardBytes(const Problem& problem) {
-  const AmxBackwardPlan plan(problem);
+size_t Bf16SoftmaxBackwardBytes(const Problem& problem) {
+  const Bf16BackwardPlan plan(problem);
   const size_t step =
-      BytesOf([&](Arena* arena) { AmxBackwardScratch(plan, arena); });
+      BytesOf([&](Arena* arena) { Bf16BackwardScratch(plan, arena); });
   return step * static_cast<size_t>(problem.threads) +
-         BytesOf([&](Arena* arena) { AmxBackwardKeys(plan, arena); });
+         BytesOf([&](Arena* arena) { Bf16BackwardKeys(plan, arena); });
 }
 
-void AmxSoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
-                        const TensorView& out, const TensorView& d_out,
-                        const BranchGrads& grads, Workspace workspace) {
+void Bf16SoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
+                         const TensorView& out, const TensorView& d_out,
+                         const BranchGrads& grads, Workspace workspace) {
   const Problem& problem = *inputs.problem;
-  const AmxBackwardPlan plan(problem);
+  const Bf16BackwardPlan plan(problem);
   Arena arena(workspace.data);
-  const AmxBackwardKeys packed(plan, &arena);
-  const size_t step = BytesOf([&](Arena* a) { AmxBackwardScratch(plan, a); });
+  const Bf16BackwardKeys packed(plan, &arena);
+  const size_t step = BytesOf([&](Arena* a) { Bf16BackwardScratch(plan, a); });
   std::byte* scratch =
       arena.Take<std::byte>(static_cast<int64_t>(step) * problem.threads);
   const HeadRange all = {0, problem.shape.kv_heads};
@@ -428,9 +429,9 @@ void AmxSoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
     ClearBlindQueries(plan, LocalHeads(problem.spec, problem.shape.query_heads),
                       grads.dq);
   }
-  const AmxBackwardCall call = {inputs, plan, packed, lse, out, d_out, grads};
+  const Bf16BackwardCall call = {inputs, plan, packed, lse, out, d_out, grads};
 #if HWY_TARGETS & HWY_AVX3
-  N_AVX3::AmxBackward(call, scratch, step);
+  N_AVX3::Bf16Backward(call, scratch, step);
 #endif
 }
 

@@ -1,19 +1,22 @@
-// Bf16 products on AMX tiles, for files that are compiled once per instruction
-// set: everything here exists for AVX-512 (HWY_AVX3) only, and runs only under
-// an AmxTiles on a machine where TilesOn().
+// Products of bf16 tiles, for files that are compiled once per instruction set:
+// everything here exists for AVX-512 (HWY_AVX3) only, and runs only under a
+// TileScope on a machine where TilesOn(): on AMX, or on AVX-512 dot products of
+// bf16 pairs, which read the same layout.
 //
 // A tile is 1 KiB in one piece. Left operand: 16 rows x 32 values of the inner
 // dimension ("depth"). Right operand: 16 rows, row p holding depth 2p and
 // 2p + 1 of 16 columns side by side (Intel: VNNI). Result: 16 x 16 fp32.
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/bf16.h"
+#include "kernels/cpu/isa.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_TILES_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_TILES_INL_H_
+#if defined(RATTN_KERNELS_CPU_BF16_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RATTN_KERNELS_CPU_BF16_TILES_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_TILES_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_TILES_INL_H_
+#define RATTN_KERNELS_CPU_BF16_TILES_INL_H_
 #endif
 
 #include "hwy/highway.h"
@@ -29,9 +32,14 @@ inline constexpr int64_t kSide = 16;   // rows of a tile, columns of a result
 inline constexpr int64_t kDepth = 32;  // of the inner dimension
 inline constexpr int64_t kOperandTile = kSide * kDepth;  // bf16 values
 inline constexpr int64_t kResultTile = kSide * kSide;    // fp32 values
+inline constexpr int64_t kHeight = 8;  // rows of C that registers hold at once
 
 // The instructions themselves: intrinsics would need a target beyond
 // Highway's, and GCC's are this text as well.
+HWY_INLINE __m512 PairProducts(__m512 sum, __m512i left, __m512i right) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+  return sum;
+}
 template <int kTile>
 HWY_INLINE void TileZero() {
   asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
@@ -80,11 +88,11 @@ struct Nothing {
   void operator()() const {}
 };
 
-// kRows x kColumns result tiles (1 or 2 each), sums in registers 0 to 3.
+// kRows x kColumns result tiles (1 or 2 each) on AMX, sums in registers 0 to 3.
 template <bool kAdd, int kRows, int kColumns, typename Between>
-HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
-                            const TileOperand& a, const TileOperand& b,
-                            const TileResult& c, Between& between) {
+HWY_INLINE void AmxResultTiles(int64_t i, int64_t j, int64_t depth,
+                               const TileOperand& a, const TileOperand& b,
+                               const TileResult& c, Between& between) {
   constexpr bool kDown = kRows == 2, kRight = kColumns == 2;
   const int64_t ld = c.ld * static_cast<int64_t>(sizeof(float));
   if constexpr (kAdd) {
@@ -119,10 +127,81 @@ HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
   if constexpr (kDown && kRight) TileStore<3>(c.At(i + 1, j + 1), ld);
 }
 
+// kHeight rows of a left tile times kColumns right tiles, sums in kHeight *
+// kColumns registers: at 8 x 2 ten loads feed sixteen dot products, and both
+// stay below two per cycle, what processors have.
+template <bool kAdd, int kColumns>
+HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
+                           int64_t b_along, int64_t depth, float* const* c,
+                           int64_t ld) {
+  __m512 sum[kHeight][kColumns];
+#pragma GCC unroll 8
+  for (int r = 0; r < kHeight; ++r) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kColumns; ++j) {
+      sum[r][j] = kAdd ? _mm512_load_ps(c[j] + r * ld) : _mm512_setzero_ps();
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k, a += a_along) {
+#pragma GCC unroll 2
+    for (int64_t p = 0; p < kSide; ++p) {
+      __m512i right[kColumns];
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j) {
+        right[j] = _mm512_load_si512(b[j] + k * b_along + p * kDepth);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kHeight; ++r) {
+        int pair;
+        std::memcpy(&pair, a + r * kDepth + 2 * p, sizeof(pair));
+        const __m512i left = _mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+        for (int j = 0; j < kColumns; ++j) {
+          sum[r][j] = PairProducts(sum[r][j], left, right[j]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kHeight; ++r) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kColumns; ++j) {
+      _mm512_store_ps(c[j] + r * ld, sum[r][j]);
+    }
+  }
+}
+
+// The same as AmxResultTiles. Not inlined: every register is taken.
+template <bool kAdd, int kRows, int kColumns>
+HWY_NOINLINE void VectorResultTiles(int64_t i, int64_t j, int64_t depth,
+                                    const TileOperand& a, const TileOperand& b,
+                                    const TileResult& c) {
+  const Bf16* right[] = {b.At(j, 0), b.At(j + 1, 0)};
+  for (int64_t row = 0; row < kRows * kSide; row += kHeight) {
+    const int64_t in_tile = row % kSide;
+    float* const at = c.At(i + row / kSide, j) + in_tile * c.ld;
+    float* const out[] = {at, at + c.right};
+    VectorRows<kAdd, kColumns>(a.At(i + row / kSide, 0) + in_tile * kDepth,
+                               a.along, right, b.along, depth, out, c.ld);
+  }
+}
+
+template <bool kAdd, int kRows, int kColumns, typename Between>
+HWY_INLINE void ResultTiles(int64_t i, int64_t j, int64_t depth,
+                            const TileOperand& a, const TileOperand& b,
+                            const TileResult& c, Between& between) {
+  if (RunningTileUnit() == TileUnit::kAmx) {
+    AmxResultTiles<kAdd, kRows, kColumns>(i, j, depth, a, b, c, between);
+    return;
+  }
+  VectorResultTiles<kAdd, kRows, kColumns>(i, j, depth, a, b, c);
+  for (int64_t k = 0; k < depth; ++k) between();
+}
+
 // C = A B or, with kAdd, C += A B, in whole tiles. Right operands are walked
 // once and should be the ones that lie farther away. `between` is called after
-// each of TileSteps() steps, while the tiles still multiply: it must not read
-// C.
+// each of TileSteps() steps, on AMX while the tiles still multiply: it must not
+// read C.
 template <bool kAdd, typename Between = Nothing>
 HWY_INLINE void TileGemm(int64_t rows, int64_t columns, int64_t depth,
                          const TileOperand& a, const TileOperand& b,

@@ -1,12 +1,12 @@
-#include "kernels/cpu/amx.h"
-#include "kernels/cpu/amx_linear.h"
+#include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/targets.h"
+#include "kernels/cpu/tile_scope.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/amx_linear_forward.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/bf16_linear_forward.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/amx_linear_forward-inl.h"
+#include "kernels/cpu/bf16_linear_forward-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
@@ -18,24 +18,24 @@ struct PlainSink {
   TensorView out;
   float scale;
   void Begin(int64_t, int64_t, const MemoryChunk&,
-             const AmxForwardWorker&) const {}
+             const Bf16ForwardWorker&) const {}
   void Row(int64_t b, int64_t t, int64_t h, const float* tiles,
-           const AmxForwardWorker& w) const {
+           const Bf16ForwardWorker& w) const {
     StoreTileRow(tiles, kResultTile, _mm512_set1_ps(scale), out, b, t, h,
                  w.row);
   }
 };
 
-void RunAmxLinearForward(const Problem& problem, const Buffers& buffers,
-                         const TensorView& out, Workspace workspace) {
-  const AmxLinearPlan plan(problem);
+void RunBf16LinearForward(const Problem& problem, const Buffers& buffers,
+                          const TensorView& out, Workspace workspace) {
+  const Bf16LinearPlan plan(problem);
   Arena arena(workspace.data);
-  const AmxLinearScratch<AmxForwardWorker> scratch(plan, ForwardSlots(plan),
-                                                   &arena);
+  const Bf16LinearScratch<Bf16ForwardWorker> scratch(plan, ForwardSlots(plan),
+                                                     &arena);
   const PlainSink sink{out, static_cast<float>(problem.memory_scale)};
-  RunMemoryPass<AmxTiles>(
+  RunMemoryPass<TileScope>(
       problem.threads, plan,
-      AmxLinearForwardPass(problem, buffers, sink, plan, scratch));
+      Bf16LinearForwardPass(problem, buffers, sink, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE
@@ -56,34 +56,34 @@ Problem WithChunk(Problem problem) {
 
 }  // namespace
 
-AmxLinearPlan::AmxLinearPlan(const Problem& problem)
+Bf16LinearPlan::Bf16LinearPlan(const Problem& problem)
     : MemoryPlan(MakeMemoryPlan(WithChunk(problem))),
       places((chunk + kStrip - 1) / kStrip * kStrip),
       depth((features + 31) / 32 * 32),
       width((value_dim + 31) / 32 * 32) {}
 
-bool UsesAmxLinear(const Problem& problem) {
+bool UsesBf16Linear(const Problem& problem) {
   return problem.dtype == Dtype::kBF16 && TilesOn() &&
          (problem.phase == Phase::kForward || problem.phase == Phase::kTrain) &&
          problem.spec.memory.normalizer == Normalizer::kNone;
 }
 
-size_t AmxLinearBytes(const Problem& problem) {
-  const AmxLinearPlan plan(problem);
+size_t Bf16LinearBytes(const Problem& problem) {
+  const Bf16LinearPlan plan(problem);
   const size_t forward = BytesOf([&](Arena* arena) {
-    AmxLinearScratch<AmxForwardWorker>(plan, ForwardSlots(plan), arena);
+    Bf16LinearScratch<Bf16ForwardWorker>(plan, ForwardSlots(plan), arena);
   });
   if (problem.phase != Phase::kTrain) return forward;
   return std::max(forward, BytesOf([&](Arena* arena) {
-                    AmxLinearScratch<AmxBackwardWorker>(
+                    Bf16LinearScratch<Bf16BackwardWorker>(
                         plan, BackwardSlots(plan), arena);
                   }));
 }
 
-void AmxLinearForward(const Problem& problem, const Buffers& buffers,
-                      const TensorView& out, Workspace workspace) {
+void Bf16LinearForward(const Problem& problem, const Buffers& buffers,
+                       const TensorView& out, Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
-  N_AVX3::RunAmxLinearForward(problem, buffers, out, workspace);
+  N_AVX3::RunBf16LinearForward(problem, buffers, out, workspace);
 #endif
 }
 

@@ -1,20 +1,20 @@
-// Pieces that the softmax passes on AMX tiles share. As amx_tiles-inl.h, for
+// Pieces that the softmax passes on bf16 tiles share. As bf16_tiles-inl.h, for
 // AVX-512 only.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/amx_softmax.h"
+#include "kernels/cpu/bf16_softmax.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_SOFTMAX_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_SOFTMAX_INL_H_
+#if defined(RATTN_KERNELS_CPU_BF16_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RATTN_KERNELS_CPU_BF16_SOFTMAX_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_SOFTMAX_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_SOFTMAX_INL_H_
+#define RATTN_KERNELS_CPU_BF16_SOFTMAX_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_tiles-inl.h"
+#include "kernels/cpu/bf16_tiles-inl.h"
 #include "kernels/cpu/softmax_tile-inl.h"
 
 #if HWY_TARGET == HWY_AVX3

@@ -1,31 +1,31 @@
-// What the queries of a chunk add to the gradients of linear attention on AMX
-// tiles. As amx_tiles-inl.h, for AVX-512 only.
+// What the queries of a chunk add to the gradients of linear attention on bf16
+// tiles. As bf16_tiles-inl.h, for AVX-512 only.
 #include <algorithm>
 
 #include "kernels/cpu/branch.h"
 
-#if defined(RATTN_KERNELS_CPU_AMX_LINEAR_BLOCK_INL_H_) == \
+#if defined(RATTN_KERNELS_CPU_BF16_LINEAR_BLOCK_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RATTN_KERNELS_CPU_AMX_LINEAR_BLOCK_INL_H_
-#undef RATTN_KERNELS_CPU_AMX_LINEAR_BLOCK_INL_H_
+#ifdef RATTN_KERNELS_CPU_BF16_LINEAR_BLOCK_INL_H_
+#undef RATTN_KERNELS_CPU_BF16_LINEAR_BLOCK_INL_H_
 #else
-#define RATTN_KERNELS_CPU_AMX_LINEAR_BLOCK_INL_H_
+#define RATTN_KERNELS_CPU_BF16_LINEAR_BLOCK_INL_H_
 #endif
 
 #include "hwy/highway.h"
-#include "kernels/cpu/amx_linear-inl.h"
+#include "kernels/cpu/bf16_linear-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class AmxBlockPass : protected AmxTokenPass {
+class Bf16BlockPass : protected Bf16TokenPass {
  public:
-  AmxBlockPass(const Problem& problem, const Buffers& buffers,
-               const TensorView& d_out, const BranchGrads& grads,
-               const AmxLinearPlan& plan)
-      : AmxTokenPass(problem, buffers, plan),
+  Bf16BlockPass(const Problem& problem, const Buffers& buffers,
+                const TensorView& d_out, const BranchGrads& grads,
+                const Bf16LinearPlan& plan)
+      : Bf16TokenPass(problem, buffers, plan),
         d_out_(d_out),
         grads_(grads),
         wide_(d_out.dtype == Dtype::kF32) {}
@@ -47,7 +47,7 @@ class AmxBlockPass : protected AmxTokenPass {
   // Calls body(block) for the blocks of a chunk, with operands for AbsorbGrad.
   template <typename Body>
   void ForEachBlock(int64_t task, int64_t stream, const MemoryChunk& chunk,
-                    const AmxBackwardWorker& w, const Body& body) const {
+                    const Bf16BackwardWorker& w, const Body& body) const {
     if (chunk.queries == 0) return;
     const HeadRange heads = plan_.readers(kv(task), stream);
     const int64_t end = chunk.row + chunk.queries;
@@ -78,7 +78,7 @@ class AmxBlockPass : protected AmxTokenPass {
   // phi(q) and R, d_out times memory_scale, of all heads: their rows of one
   // token lie side by side. Places without a query are zero.
   void LoadQueries(const Block& block, const HeadRange& heads,
-                   const AmxBackwardWorker& w) const {
+                   const Bf16BackwardWorker& w) const {
     for (int64_t i = 0; i < block.strips * kStrip; ++i) {
       const int64_t place = block.place + i;
       const bool exists = place >= block.begin && place < block.end;
@@ -109,7 +109,7 @@ class AmxBlockPass : protected AmxTokenPass {
   int64_t ReadValues() const { return kBlockRows * plan_.width; }
 
   // d_sum += R^T phi(q).
-  void AbsorbGrad(const Block& block, const AmxBackwardWorker& w,
+  void AbsorbGrad(const Block& block, const Bf16BackwardWorker& w,
                   float* d_sum) const {
     TileGemm<true>(value_tiles(), feature_tiles(), block.strips,
                    DepthInner(w.read_t, kBlockStrips),
@@ -119,7 +119,7 @@ class AmxBlockPass : protected AmxTokenPass {
 
   // dq of the block, and its share of d_keys and d_values.
   void RunBlock(const Block& block, bool has_state,
-                const AmxBackwardWorker& w) const {
+                const Bf16BackwardWorker& w) const {
     const int64_t rows = block.strips * kStrip;
     PackRightColumns(block.queries, rows, plan_.depth, w.query_columns);
     PackRightRows(block.d_read, rows, plan_.width, w.read_rows);
@@ -136,7 +136,7 @@ class AmxBlockPass : protected AmxTokenPass {
   int64_t read_tiles() const { return value_groups() + plan_.strips(); }
 
   // Row i of R into the left operand that B follows.
-  void PutLeft(const Bf16* row, int64_t i, const AmxBackwardWorker& w) const {
+  void PutLeft(const Bf16* row, int64_t i, const Bf16BackwardWorker& w) const {
     Bf16* to = w.read_left + i / kSide * read_tiles() * kOperandTile +
                i % kSide * kDepth;
     for (int64_t k = 0; k < value_groups(); ++k) {
@@ -146,7 +146,7 @@ class AmxBlockPass : protected AmxTokenPass {
 
   // B = mask(R v^T) of strip s of the block, behind its R, and B^T.
   void FindGradScores(const Block& block, int64_t s,
-                      const AmxBackwardWorker& w) const {
+                      const Bf16BackwardWorker& w) const {
     const int64_t own = block.strip() + s;
     const int64_t seen = std::min(own + 1, block.tokens);
     const TileOperand left = DepthInner(w.read_left, read_tiles());
@@ -177,7 +177,7 @@ class AmxBlockPass : protected AmxTokenPass {
 
   // dq of strip s: one product of R and B with the state and phi(k).
   void ReadGrad(const Block& block, int64_t s, bool has_state,
-                const AmxBackwardWorker& w) const {
+                const Bf16BackwardWorker& w) const {
     const int64_t seen = std::min(block.strip() + s + 1, block.tokens);
     const int64_t skip = has_state ? 0 : value_groups();
     const TileOperand left = DepthInner(w.read_left, read_tiles());
@@ -200,7 +200,7 @@ class AmxBlockPass : protected AmxTokenPass {
   // What the block adds to d_keys and d_values of token strip s: the block's
   // strips before the token see nothing of it.
   void TokenGrads(const Block& block, int64_t s,
-                  const AmxBackwardWorker& w) const {
+                  const Bf16BackwardWorker& w) const {
     const int64_t first = std::max<int64_t>(s - block.strip(), 0);
     const int64_t count = block.strips - first;
     const TileOperand keys = DepthInner(w.key_left, feature_groups());
@@ -233,7 +233,7 @@ class AmxBlockPass : protected AmxTokenPass {
   // One row of dq or dk from phi (rounded) and its gradient.
   void StoreFeatureGrad(const Bf16* phi, const float* d_phi,
                         const TensorView& grad, int64_t b, int64_t t, int64_t h,
-                        bool accumulate, const AmxBackwardWorker& w) const {
+                        bool accumulate, const Bf16BackwardWorker& w) const {
     if (!grad) return;
     LoadRow(phi, 1, plan_.features, 1.f, w.phi);
     GatherRow(d_phi, plan_.depth, w.d_phi);
