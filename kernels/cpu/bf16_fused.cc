@@ -41,7 +41,7 @@ struct FusedPlan {
 struct FusedScratch {
   FusedScratch(const FusedPlan& p, int threads, Arena* arena)
       : plan(p),
-        keys(p.local, arena),
+        keys(p.local, PackedGroups(p.local), arena),
         memory(p.memory, ForwardSlots(p.memory), arena),
         norm_local(arena->Take<float>(p.heads() * p.memory.width)),
         norm_memory(arena->Take<float>(p.heads() * p.memory.width)),
