@@ -55,6 +55,8 @@ double MultiplyAdds(float* sum) {
   return 2.0 * 12 * kRounds * static_cast<double>(hn::Lanes(d));
 }
 
+// What an exponential for bf16 weights costs at least; only timed (relative
+// error 6e-5).
 template <class D, class V>
 HWY_INLINE V Exp(D d, V x) {
   const hn::RebindToSigned<D> di;
