@@ -106,7 +106,11 @@ void WriteTokens(const Problem& problem, const Buffers& buffers,
 }
 
 // Tokens that still wait to be absorbed, widened, keys as the memory reads
-// them: `count` of them from position `first` into rows 0 .. count-1.
+// them. Turning a key back is the default: a second ring of keys is half as
+// many bytes again beside the window, and saves 7 % of a cold step with RoPE
+// (rattention, batch 8, 4 KV heads, D 128, W 512, AVX-512, two threads: 303 us
+// recovered, 282 kept). `count` of them from position `first` into rows 0 ..
+// count-1.
 void LoadWaiting(const Problem& problem, const KvCache& cache, int64_t first,
                  int64_t count, const RopeScratch& rope, const TensorView& k,
                  const TensorView& v) {
