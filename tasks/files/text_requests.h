@@ -44,9 +44,9 @@ struct TextRequest {
   // Shared by the choices of a document.
   std::shared_ptr<const std::string> context;
   // Log-likelihood of this after the context; not used by generations.
-  std::string continuation;
+  std::string continuation = {};
   bool generate = false;
-  std::vector<std::string> stops;
+  std::vector<std::string> stops = {};
   int64_t max_new_tokens = 0;
 };
 
