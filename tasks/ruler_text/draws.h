@@ -25,6 +25,8 @@ struct RulerPrompt {
 struct RulerStreams {
   explicit RulerStreams(uint64_t seed)
       : seed(seed), python(seed), numpy(static_cast<uint32_t>(seed)) {}
+  RulerStreams(uint64_t seed, uint64_t python_seed, uint32_t numpy_seed)
+      : seed(seed), python(python_seed), numpy(numpy_seed) {}
   uint64_t seed;  // of the fresh Random objects that some draws use
   PythonRandom python;
   NumpyRandom numpy;

@@ -95,6 +95,11 @@ const std::vector<std::string>& RulerSources::english() {
   return english_;
 }
 
+void RulerSources::find_english() {
+  std::error_code none;
+  if (fs::exists(fs::path(paths_.data) / "english_words.json", none)) english();
+}
+
 const QaSet& RulerSources::squad() {
   if (!squad_) {
     squad_ = LoadSquad(Find(

@@ -33,6 +33,8 @@ class RulerSources {
   const WordPairs& pairs();                   // adjective-noun
   const std::vector<std::string>& words();    // all three lists, sorted
   const std::vector<std::string>& english();  // for very long word lists
+  // Reads them if they are there; needed only at great lengths.
+  void find_english();
   const QaSet& squad();
   const QaSet& hotpot();
   // SHA-256 of everything used so far, by name.
