@@ -74,7 +74,8 @@ PreTokenizer MakeByteLevel(const Component& component) {
   return [=](Words* words) {
     if (add_space) {
       RewriteWords(words, [](std::string_view word, bool) {
-        return (word.starts_with(' ') ? "" : " ") + std::string(word);
+        std::string out(word.starts_with(' ') ? 0 : 1, ' ');
+        return out.append(word);
       });
     }
     if (use_regex) split(words);
@@ -106,11 +107,10 @@ PreTokenizer MakeMetaspace(const Component& component) {
       Splitter(LiteralPattern(mark), SplitBehavior::kMergedWithNext);
   return [=, splits = component.Bool("split", true)](Words* words) {
     RewriteWords(words, [&](std::string_view word, bool first) {
-      std::string out = ReplaceAll(LiteralPattern(" "), word, mark);
+      const std::string marked = ReplaceAll(LiteralPattern(" "), word, mark);
       const bool wanted = prepend == Prepend::kAlways ||
                           (prepend == Prepend::kFirst && first);
-      if (wanted && !out.starts_with(mark)) out.insert(0, mark);
-      return out;
+      return wanted && !marked.starts_with(mark) ? mark + marked : marked;
     });
     if (splits) split(words);
   };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -83,7 +84,10 @@ std::string RulerSummaryCsv(std::span<const RulerScoreRow> rows) {
   for (const RulerScoreRow& row : rows) {
     header += fmt::format(",{}", ++column);
     tasks += fmt::format(",{}", row.task);
-    scores += fmt::format(",{}", row.score.score);
+    const double score = row.score.score;
+    // As Python writes floats: whole numbers keep their ".0".
+    scores +=
+        fmt::format(",{}{}", score, score == std::floor(score) ? ".0" : "");
     nulls += fmt::format(",{}/{}", row.score.nulls, row.score.samples);
   }
   return fmt::format("{}\n{}\n{}\n{}\n", header, tasks, scores, nulls);

@@ -7,6 +7,7 @@
 
 #include "models/error.h"
 #include "models/json_fields.h"
+#include "tasks/python_text.h"
 
 namespace rattn {
 namespace {
@@ -51,9 +52,10 @@ std::vector<std::string> ReadWordList(const std::string& path) {
   std::vector<std::string> words;
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    std::string word = text.substr(at, end - at);
-    if (word.ends_with('\r')) word.pop_back();
-    if (!word.empty()) words.push_back(std::move(word));
+    // Some lines of the original lists end with a space.
+    const std::string_view word =
+        PythonStrip(std::string_view(text).substr(at, end - at));
+    if (!word.empty()) words.emplace_back(word);
     at = end + 1;
   }
   if (words.empty()) {

@@ -8,7 +8,7 @@
 
 namespace rattn {
 
-// One word a line; entries may hold spaces or hyphens.
+// One word a line, stripped; entries may hold spaces or hyphens.
 std::vector<std::string> ReadWordList(const std::string& path);
 
 // Sorted by code point, each word once.
