@@ -57,7 +57,7 @@ TEST(HaystackTest, CutsAndRepeatsSentences) {
 
 TEST(HaystackTest, TableOfSentencesIsUsedAndChecked) {
   const SmallSources small;
-  small.Write("h.txt", "A b. C\xc3\xa9 d e. F");
+  small.Write("h.txt", "A bb. C\xc3\xa9 dd ee. F");
   const auto table = [&](const std::string& hash, Json spans) {
     small.Write(
         "t.json",
@@ -66,10 +66,10 @@ TEST(HaystackTest, TableOfSentencesIsUsedAndChecked) {
     return Haystack::Load(small.folder() + "/h.txt",
                           small.folder() + "/t.json");
   };
-  const std::string hash = Sha256Hex("A b. C\xc3\xa9 d e.");
+  const std::string hash = Sha256Hex("A bb. C\xc3\xa9 dd ee.");
   // Code points: the letter of two bytes counts once.
-  EXPECT_THAT(table(hash, {{0, 1}, {2, 7}, {8, 12}}).Cut(0, 6),
-              ElementsAre("A", "b. C\xc3\xa9", "d e.", "F"));
+  EXPECT_THAT(table(hash, {{0, 1}, {2, 8}, {9, 15}}).Cut(0, 6),
+              ElementsAre("A", "bb. C\xc3\xa9", "dd ee.", "F"));
   EXPECT_THROW(table(Sha256Hex("x"), {{0, 1}}), UserError);
   EXPECT_THROW(table(hash, {{0, 4}, {3, 7}}), UserError);
   EXPECT_THROW(table(hash, {{0, 99}}), UserError);
