@@ -86,19 +86,24 @@ void UnpairRow(const float* paired, int64_t n, float* row) {
   for (; i < n; ++i) row[i] = paired[PairedPlace<T>(i)];
 }
 
-// Bytes that will be read soon, asked for in step with other work.
+// Rows that will be read soon, asked for in step with the rows at work.
 struct Ahead {
   const void* data = nullptr;
-  int64_t bytes = 0;
+  int64_t rows = 0;
+  int64_t stride = 0;  // bytes from row to row
+  int64_t bytes = 0;   // of a row, from its begin
 
-  // The share of step [begin, end) of `steps`.
-  void Fetch(int64_t begin, int64_t end, int64_t steps) const {
+  HWY_INLINE void Fetch(int64_t begin, int64_t end) const {
     constexpr int64_t kLine = 64;
-    const auto* at = static_cast<const std::byte*>(data);
-    const int64_t last = std::min(end, steps) * bytes / steps;
-    for (int64_t i = begin * bytes / steps; i < last; i += kLine) {
-      hwy::Prefetch(at + i);
+    const auto* at = static_cast<const std::byte*>(data) + begin * stride;
+    for (int64_t r = begin; r < std::min(end, rows); ++r, at += stride) {
+      for (int64_t i = 0; i < bytes; i += kLine) hwy::Prefetch(at + i);
     }
+  }
+  // The bytes [begin, end) of its rows.
+  Ahead Columns(int64_t begin, int64_t end) const {
+    return {static_cast<const std::byte*>(data) + begin, rows, stride,
+            std::min(end, bytes) - begin};
   }
 };
 
@@ -192,16 +197,16 @@ void ScoreRows(const T* rows, int64_t count, int64_t n, const float* queries,
     for (int q = 0; q < kQueries; ++q) {
       StoreFourSums(sums + q * kRowStep, scores + q * ld + j);
     }
-    ahead.Fetch(j, j + kRowStep, count);
+    ahead.Fetch(j, j + kRowStep);
   }
 }
 
 // kPairs pairs of columns of AddRows; kTail: one pair of which `tail` elements
 // exist.
 template <int kQueries, int kPairs, bool kTail, typename T>
-void AddRowStrip(const T* rows, int64_t count, int64_t n, const float* weights,
-                 int64_t ld, const float* rescale, float* sums, int64_t width,
-                 int64_t tail, const Ahead& ahead) {
+void AddRowStrip(const T* rows, int64_t count, int64_t stride,
+                 const float* weights, int64_t ld, const float* rescale,
+                 float* sums, int64_t width, int64_t tail, const Ahead& ahead) {
   const TileD d;
   constexpr int64_t kHalf = kPair / 2;
   TileV sum[kQueries][2 * kPairs];
@@ -213,15 +218,14 @@ void AddRowStrip(const T* rows, int64_t count, int64_t n, const float* weights,
       sum[q][c] = hn::Mul(by, hn::LoadU(d, sums + q * width + c * kHalf));
     }
   }
-  for (int64_t j = 0; j < count; ++j) {
+  for (int64_t j = 0; j < count; ++j, rows += stride) {
     TileV x[2 * kPairs];
 #pragma GCC unroll 4
     for (int c = 0; c < kPairs; ++c) {
-      const T* p = rows + j * n + c * kPair;
       if constexpr (kTail) {
-        LoadPairFirst(p, tail, x[2 * c], x[2 * c + 1]);
+        LoadPairFirst(rows, tail, x[2 * c], x[2 * c + 1]);
       } else {
-        LoadPair(p, x[2 * c], x[2 * c + 1]);
+        LoadPair(rows + c * kPair, x[2 * c], x[2 * c + 1]);
       }
     }
 #pragma GCC unroll 4
@@ -232,7 +236,7 @@ void AddRowStrip(const T* rows, int64_t count, int64_t n, const float* weights,
         sum[q][c] = hn::MulAdd(weight, x[c], sum[q][c]);
       }
     }
-    ahead.Fetch(j, j + 1, count);
+    ahead.Fetch(j, j + 1);
   }
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
@@ -244,29 +248,30 @@ void AddRowStrip(const T* rows, int64_t count, int64_t n, const float* weights,
 }
 
 // sums[q] = rescale[q] * sums[q] + sum_j weights[q * ld + j] rows[j], for
-// kQueries paired sums `width` apart and `count` rows of n elements.
+// kQueries paired sums `width` apart and `count` rows of n elements, `stride`
+// apart.
 template <int kQueries, typename T>
-void AddRows(const T* rows, int64_t count, int64_t n, const float* weights,
-             int64_t ld, const float* rescale, float* sums, int64_t width,
-             const Ahead& ahead) {
-  const auto share = [&](int64_t begin, int64_t end) {
-    const int64_t from = ahead.bytes * begin / n;
-    return Ahead{static_cast<const std::byte*>(ahead.data) + from,
-                 ahead.bytes * end / n - from};
+void AddRows(const T* rows, int64_t count, int64_t n, int64_t stride,
+             const float* weights, int64_t ld, const float* rescale,
+             float* sums, int64_t width, const Ahead& ahead) {
+  const auto strip = [&](auto pairs, int64_t i) HWY_ATTR {
+    constexpr int64_t kBytes = pairs * kPair * sizeof(T);
+    const int64_t from = i * int64_t{sizeof(T)};
+    AddRowStrip<kQueries, pairs, false>(rows + i, count, stride, weights, ld,
+                                        rescale, sums + i, width, 0,
+                                        ahead.Columns(from, from + kBytes));
   };
   int64_t i = 0;
   for (; i + 2 * kPair <= n; i += 2 * kPair) {
-    AddRowStrip<kQueries, 2, false>(rows + i, count, n, weights, ld, rescale,
-                                    sums + i, width, 0,
-                                    share(i, i + 2 * kPair));
+    strip(std::integral_constant<int, 2>(), i);
   }
   for (; i + kPair <= n; i += kPair) {
-    AddRowStrip<kQueries, 1, false>(rows + i, count, n, weights, ld, rescale,
-                                    sums + i, width, 0, share(i, i + kPair));
+    strip(std::integral_constant<int, 1>(), i);
   }
   if (i < n) {
-    AddRowStrip<kQueries, 1, true>(rows + i, count, n, weights, ld, rescale,
-                                   sums + i, width, n - i, share(i, n));
+    AddRowStrip<kQueries, 1, true>(
+        rows + i, count, stride, weights, ld, rescale, sums + i, width, n - i,
+        ahead.Columns(i * int64_t{sizeof(T)}, ahead.bytes));
   }
 }
 

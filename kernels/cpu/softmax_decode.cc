@@ -74,13 +74,31 @@ struct Partials {
   }
 };
 
-Partials TakePartials(const Problem& problem, Arena* arena) {
+Partials PartialsAt(const Problem& problem, float* data) {
+  return {data, GroupSize(problem.shape), PairedWidth(problem.shape.value_dim)};
+}
+
+// Workspace of a call on at most `splits` parts.
+void TakeDecode(const Problem& problem, DecodeJob* job, Arena* arena) {
   const Shape& shape = problem.shape;
-  Partials partials = {nullptr, GroupSize(shape), PairedWidth(shape.value_dim)};
-  const int64_t heads = shape.batch * shape.kv_heads;
-  const int64_t splits = SplitCount(heads, LocalWindow(problem.spec.local));
-  partials.data = arena->Take<float>(heads * splits * partials.size());
-  return partials;
+  job->heads = shape.batch * shape.kv_heads;
+  const int64_t splits =
+      SplitCount(job->heads, LocalWindow(problem.spec.local));
+  job->partials = arena->Take<float>(job->heads * splits *
+                                     PartialsAt(problem, nullptr).size());
+  job->scratch =
+      arena->Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
+}
+
+QueryBlock GroupOf(const DecodeJob& job, int64_t head) {
+  const int64_t kv_heads = job.in.problem->shape.kv_heads;
+  return MakeBlock(job.in, job.plan, head / kv_heads, head % kv_heads, 0);
+}
+
+DecodeScratch ScratchOf(const DecodeJob& job, int thread) {
+  const Problem& problem = *job.in.problem;
+  Arena arena(job.scratch + thread * DecodeScratchBytes(problem));
+  return TakeDecodeScratch(problem, &arena);
 }
 
 }  // namespace
@@ -134,10 +152,10 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
         static_cast<const T*>(in.v.CacheRow(block.b, block.kv_head, first));
     Ahead keys_ahead;
     if (next < range.end) {
-      keys_ahead = {in.k.CacheRow(block.b, block.kv_head, next),
-                    piece(next) * row_bytes};
+      keys_ahead = {in.k.CacheRow(block.b, block.kv_head, next), piece(next),
+                    row_bytes, row_bytes};
     }
-    const Ahead values_ahead = {v, keys * value_bytes};
+    const Ahead values_ahead = {v, keys, value_bytes, value_bytes};
     const int64_t query_width = PairedWidth(shape.head_dim);
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
       ScoreRows<queries>(k, keys, shape.head_dim, s.queries + q * query_width,
@@ -149,34 +167,32 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
           SoftmaxHead(keys, s.scores + r * kKeyTile, to.top + r, to.sum + r);
     }
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
-      AddRows<queries>(v, keys, shape.value_dim, s.scores + q * kKeyTile,
-                       kKeyTile, s.rescale + q, to.out + q * width, width,
+      AddRows<queries>(v, keys, shape.value_dim, shape.value_dim,
+                       s.scores + q * kKeyTile, kKeyTile, s.rescale + q,
+                       to.out + q * width, width,
                        q == 0 ? keys_ahead : Ahead{});
     });
     first = next;
   }
 }
 
-// Part `index` of `count` of the window's keys; the first also takes the
-// sinks.
+// Part `index` of the window's keys; the first also takes the sinks.
 template <typename T>
-void DecodePart(const LocalInputs& in, const LocalPlan& plan,
-                const QueryBlock& block, int64_t index, int64_t count,
+void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
                 const Partial& to, int64_t width, const DecodeScratch& s) {
+  const LocalInputs& in = job.in;
   const int64_t dim = in.problem->shape.head_dim;
   std::fill_n(to.top, block.rows, kMinusInfinity);
   std::fill_n(to.sum, block.rows, 0.0f);
   std::fill_n(to.out, block.rows * width, 0.0f);
   const float scale = static_cast<float>(LocalScale(*in.problem) * M_LOG2E);
-  const auto parts = BlockParts(in, plan, block);
+  const auto parts = BlockParts(in, job.plan, block);
   for (const BlockPart& part : parts) {
     const bool window = &part == &parts[1];
     KeyRange keys = part.keys;
     if (window) {
-      const int64_t length =
-          RoundUp((keys.size() + count - 1) / count, kKeyTile);
-      const int64_t begin = keys.begin + index * length;
-      keys = {begin, std::min(begin + length, keys.end)};
+      const int64_t begin = keys.begin + index * job.part_keys;
+      keys = {begin, std::min(begin + job.part_keys, keys.end)};
     }
     if (keys.size() == 0 || (!window && index > 0)) continue;
     PackRows(in, block, in.q, scale, part.rotation, s.rows);
@@ -226,47 +242,38 @@ void FinishGroup(const LocalInputs& in, const QueryBlock& block,
 }
 
 template <typename T>
-void DecodeCache(const LocalInputs& in, const LocalOutputs& out,
-                 const Partials& partials, std::byte* scratch) {
-  const Problem& problem = *in.problem;
-  const Shape& shape = problem.shape;
-  const LocalPlan plan = MakeLocalPlan(problem);
-  const size_t step = DecodeScratchBytes(problem);
-  const auto group_of = [&](int64_t head) {
-    return MakeBlock(in, plan, head / shape.kv_heads, head % shape.kv_heads, 0);
-  };
-  const auto scratch_of = [&](int thread) {
-    Arena arena(scratch + thread * step);
-    return TakeDecodeScratch(problem, &arena);
-  };
-  const int64_t heads = shape.batch * shape.kv_heads;
-  const int64_t splits =
-      SplitCount(heads, WindowKeys(plan, group_of(0)).size());
-  ParallelFor(problem.threads, heads * splits,
-              [&](int64_t task, int thread) HWY_ATTR {
-                const DecodeScratch s = scratch_of(thread);
-                const QueryBlock block = group_of(task / splits);
-                if (block.rows == 0) return;
-                DecodePart<T>(in, plan, block, task % splits, splits,
-                              partials.at(task), partials.width, s);
-                if (splits == 1) {
-                  FinishGroup<T>(in, block, partials, task, 1, out, s);
-                }
-              });
-  if (splits == 1) return;
-  for (int64_t head = 0; head < heads; ++head) {
-    const QueryBlock block = group_of(head);
+void RunTask(const DecodeJob& job, int64_t head, int64_t part,
+             const DecodeScratch& s) {
+  const QueryBlock block = GroupOf(job, head);
+  if (block.rows == 0) return;
+  const Partials partials = PartialsAt(*job.in.problem, job.partials);
+  const int64_t at = head * job.parts + part;
+  DecodePart<T>(job, block, part, partials.at(at), partials.width, s);
+  if (job.parts == 1)
+    FinishGroup<T>(job.in, block, partials, at, 1, job.out, s);
+}
+
+template <typename T>
+void JoinParts(const DecodeJob& job) {
+  const Partials partials = PartialsAt(*job.in.problem, job.partials);
+  for (int64_t head = 0; head < job.heads; ++head) {
+    const QueryBlock block = GroupOf(job, head);
     if (block.rows == 0) continue;
-    FinishGroup<T>(in, block, partials, head * splits, splits, out,
-                   scratch_of(0));
+    FinishGroup<T>(job.in, block, partials, head * job.parts, job.parts,
+                   job.out, ScratchOf(job, 0));
   }
 }
 
-void DecodePass(const LocalInputs& in, const LocalOutputs& out,
-                const Partials& partials, std::byte* scratch) {
-  const bool narrow = in.k.cache_dtype == Dtype::kBF16;
-  const auto run = narrow ? DecodeCache<Bf16> : DecodeCache<float>;
-  run(in, out, partials, scratch);
+void DecodeTask(const DecodeJob& job, int64_t task, int thread) {
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? RunTask<Bf16> : RunTask<float>;
+  run(job, task / job.parts, task % job.parts, ScratchOf(job, thread));
+}
+
+void DecodeJoin(const DecodeJob& job) {
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? JoinParts<Bf16> : JoinParts<float>;
+  run(job);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -276,24 +283,38 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 namespace {
-HWY_EXPORT(DecodePass);
+HWY_EXPORT(DecodeTask);
+HWY_EXPORT(DecodeJoin);
 }  // namespace
 
 size_t SoftmaxDecodeBytes(const Problem& problem) {
   return BytesOf([&](Arena* arena) {
-    TakePartials(problem, arena);
-    arena->Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
+    DecodeJob job;
+    TakeDecode(problem, &job, arena);
   });
 }
 
-void SoftmaxDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
-                   Workspace workspace) {
+DecodeJob MakeDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
+                     Workspace workspace) {
   const Problem& problem = *inputs.problem;
+  DecodeJob job = {
+      .in = inputs, .out = outputs, .plan = MakeLocalPlan(problem)};
   Arena arena(workspace.data);
-  const Partials partials = TakePartials(problem, &arena);
-  std::byte* scratch =
-      arena.Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
-  HWY_DYNAMIC_DISPATCH(DecodePass)(inputs, outputs, partials, scratch);
+  TakeDecode(problem, &job, &arena);
+  const int64_t keys = WindowKeys(job.plan, GroupOf(job, 0)).size();
+  const int64_t splits = SplitCount(job.heads, keys);
+  job.part_keys =
+      std::max(RoundUp((keys + splits - 1) / splits, kKeyTile), kKeyTile);
+  job.parts = std::max<int64_t>((keys + job.part_keys - 1) / job.part_keys, 1);
+  return job;
+}
+
+void RunDecode(const DecodeJob& job, int64_t task, int thread) {
+  HWY_DYNAMIC_DISPATCH(DecodeTask)(job, task, thread);
+}
+
+void FinishDecode(const DecodeJob& job) {
+  if (job.parts > 1) HWY_DYNAMIC_DISPATCH(DecodeJoin)(job);
 }
 
 }  // namespace rattn
