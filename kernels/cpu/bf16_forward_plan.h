@@ -14,18 +14,13 @@
 
 namespace rattn {
 
-// 64 x 64 fp32 scores are 16 KiB and stay in the L1 cache; the probabilities of
-// a block of pieces are multiplied by V together, so that the accumulators
-// pass by once per block.
-inline constexpr int64_t kStripRows = 64;
-inline constexpr int64_t kPieceKeys = 64;
-inline constexpr int64_t kBlockKeys = 256;
-// Rows that share one walk over the keys.
-inline constexpr int64_t kForwardRows = 256;
+inline int64_t ForwardRows(const Problem& problem) {
+  return TileSizesOf(TilePath::kTiles, problem).forward_rows;
+}
 
 struct Bf16ForwardPlan {
   explicit Bf16ForwardPlan(const Problem& problem)
-      : local(MakeLocalPlan(problem, kForwardRows)),
+      : local(MakeLocalPlan(problem, ForwardRows(problem))),
         rows(RoundUp(local.rows, kStripRows)),
         depth(RoundUp(problem.shape.head_dim, 32)),
         value_dim(RoundUp(problem.shape.value_dim, 32)),

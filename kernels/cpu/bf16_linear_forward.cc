@@ -45,19 +45,9 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace rattn {
-namespace {
-
-constexpr int64_t kDefaultChunk = 128;
-
-Problem WithChunk(Problem problem) {
-  if (problem.tiling.chunk == 0) problem.tiling.chunk = kDefaultChunk;
-  return problem;
-}
-
-}  // namespace
 
 Bf16LinearPlan::Bf16LinearPlan(const Problem& problem)
-    : MemoryPlan(MakeMemoryPlan(WithChunk(problem))),
+    : MemoryPlan(MakeMemoryPlan(problem, TilePath::kTiles)),
       places((chunk + kStrip - 1) / kStrip * kStrip),
       depth((features + 31) / 32 * 32),
       width((value_dim + 31) / 32 * 32) {}
