@@ -117,6 +117,9 @@ TEST(Tune, WinsOnlyBeyondNoiseAndNowhereSlower) {
   EXPECT_FALSE(Score(in_use, {Around(0.98), Around(1.97)}).clearly);
   EXPECT_FALSE(Score(in_use, {Around(0.5), Around(2.2)}).clearly);
   EXPECT_FALSE(Score(in_use, in_use).clearly);
+  Summary alone = Around(0.5);
+  alone.n = 1;
+  EXPECT_FALSE(Score(in_use, {alone, Around(1)}).clearly);
 }
 
 TunedMachine Tuned() {

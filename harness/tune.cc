@@ -218,14 +218,15 @@ TuneScore Score(const std::vector<Summary>& in_use,
                 const std::vector<Summary>& candidate) {
   TuneScore score;
   double logs = 0;
-  bool faster = false, slower = false;
+  bool faster = false, slower = false, enough = true;
   for (size_t i = 0; i < in_use.size(); ++i) {
     logs += std::log(in_use[i].median / candidate[i].median);
     faster |= candidate[i].q3 < in_use[i].q1;
     slower |= candidate[i].q1 > in_use[i].q3;
+    enough &= std::min(in_use[i].n, candidate[i].n) >= kLeastSamples;
   }
   score.gain = std::exp(logs / static_cast<double>(in_use.size()));
-  score.clearly = faster && !slower;
+  score.clearly = enough && faster && !slower;
   return score;
 }
 

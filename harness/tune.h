@@ -20,8 +20,10 @@ struct TuneScore {
 TuneScore Score(const std::vector<Summary>& in_use,
                 const std::vector<Summary>& candidate);
 
-// A change must win by this much on average, and clearly.
+// A change must win by this much on average, and clearly: fewer samples than
+// these have no quartiles to speak of.
 inline constexpr double kLeastGain = 1.02;
+inline constexpr int64_t kLeastSamples = 5;
 
 struct TuneOptions {
   double max_seconds = 1;  // of the samples of one candidate on one kernel
