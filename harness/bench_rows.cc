@@ -26,8 +26,12 @@ std::string ShareText(const CellResult& result, const std::string& key) {
   return share > 0 ? fmt::format("{:.0f} %", 100 * share) : "-";
 }
 
-// "128/4": tokens of a chunk, chunks between kept states.
+// "128/4": tokens of a chunk, chunks between kept states. "x8": tokens that a
+// state takes in at a time.
 std::string TilingText(const Json& params) {
+  if (params.at("absorb_every") != 0) {
+    return fmt::format("x{}", params.at("absorb_every").get<int64_t>());
+  }
   const auto text = [&](const char* key) {
     const int64_t value = params.at(key);
     return value == 0 ? std::string("auto") : fmt::format("{}", value);

@@ -36,7 +36,8 @@ constexpr FieldFlag kAxisFlags[] = {{"--variant", "variant"},
                                     {"--head-dim", "head_dim"},
                                     {"--threads", "threads"},
                                     {"--chunk", "chunk"},
-                                    {"--state-every", "state_every"}};
+                                    {"--state-every", "state_every"},
+                                    {"--absorb-every", "absorb_every"}};
 constexpr FieldFlag kParamFlags[] = {{"--new-tokens", "new_tokens"},
                                      {"--seed", "seed"},
                                      {"--min-samples", "min_samples"},
@@ -50,6 +51,7 @@ struct BenchOptions {
   std::vector<std::string> backends = {"cpu"};
   bool cold = false;
   bool rope = false;
+  bool separate_keys = false;
   bool no_peaks = false;
   double time_limit = 600;
   bool tune = false;
@@ -59,8 +61,10 @@ struct BenchOptions {
 
 // Values of a cell without its backend, one per combination.
 std::vector<Json> Combinations(const BenchOptions& options) {
-  Json base = {
-      {"cold", options.cold}, {"rope", options.rope}, {"window_keys", 512}};
+  Json base = {{"cold", options.cold},
+               {"rope", options.rope},
+               {"separate_keys", options.separate_keys},
+               {"window_keys", 512}};
   for (size_t i = 0; i < std::size(kParamFlags); ++i) {
     if (!options.params[i].empty()) {
       base[kParamFlags[i].field] = ParseValue(options.params[i]);
@@ -167,6 +171,8 @@ void AddBench(CLI::App& app, Action* action) {
   app.add_flag("--cold", options->cold,
                "extend and decode: caches larger than the last-level cache");
   app.add_flag("--rope", options->rope, "rotary positions");
+  app.add_flag("--separate-keys", options->separate_keys,
+               "keep unrotated keys for the memory beside the rotated ones");
   app.add_flag("--no-peaks", options->no_peaks,
                "do not measure the machine's peaks around each combination");
   app.add_option("--time-limit", options->time_limit,

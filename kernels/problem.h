@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/mixer_spec.h"
+#include "kernels/rope_scaling.h"
 #include "kernels/tensor_view.h"
 
 namespace rattn {
@@ -38,11 +39,15 @@ struct Positions {
   bool rope = false;
   double theta = 1e4;
   RopeLayout layout = RopeLayout::kHalfSplit;
+  RopeScaling scaling{};
 };
 
 struct Tiling {
   int64_t chunk = 0;        // tokens of a linear-attention chunk; 0 = backend
   int64_t state_every = 0;  // m: a state is kept every m chunks; 0 = backend
+  // Decode: a cached state takes in tokens so many at a time, until then they
+  // are read one by one; 1 = each at its own step, 0 = default.
+  int64_t absorb_every = 0;
 };
 
 struct Problem {
@@ -52,6 +57,8 @@ struct Problem {
   Dtype dtype = Dtype::kF32;
   Positions positions;
   double local_scale = 0;   // 0 = 1/sqrt(head_dim)
+  // c > 0: scaled scores s become c tanh(s / c) (Gemma 2). No backend has it.
+  double local_softcap = 0;
   double memory_scale = 1;  // multiplies phi(q), in the normalizer as well
   Tiling tiling;
   // initial_state and final_state have query_heads heads, not kv_heads: a
@@ -65,6 +72,11 @@ inline int64_t FeatureDim(const Problem& p) {
 }
 inline int64_t StateHeads(const Problem& p) {
   return p.state_per_query_head ? p.shape.query_heads : p.shape.kv_heads;
+}
+int64_t AbsorbEvery(const Problem& p);  // with the default; in kv_cache.cc
+// A token that waits for its absorption, as kept: phi(k), then v.
+inline int64_t PendingDim(const Problem& p) {
+  return FeatureDim(p) + p.shape.value_dim;
 }
 inline int64_t GroupSize(const Shape& s) { return s.query_heads / s.kv_heads; }
 

@@ -14,19 +14,32 @@
 
 namespace rattn {
 
+// On a cache, where every walk packs the keys that it meets: a call never holds
+// a copy of the cache.
+inline constexpr int64_t kExtendRows = 1024;
+
+// Longer walks pack less, as long as all threads have some. Rows do not depend
+// on each other: neither do bits on this choice.
 inline int64_t ForwardRows(const Problem& problem) {
-  return TileSizesOf(TilePath::kTiles, problem).forward_rows;
+  const int64_t rows = TileSizesOf(TilePath::kTiles, problem).forward_rows;
+  if (problem.phase != Phase::kExtend) return rows;
+  const Shape& shape = problem.shape;
+  const int64_t all = shape.batch * shape.query_heads * shape.query_len;
+  return std::clamp(RoundUp(all / (2 * problem.threads), kStripRows), rows,
+                    std::max(rows, kExtendRows));
 }
 
 struct Bf16ForwardPlan {
   explicit Bf16ForwardPlan(const Problem& problem)
-      : local(MakeLocalPlan(problem, ForwardRows(problem))),
+      : on_cache(problem.phase == Phase::kExtend),
+        local(MakeLocalPlan(problem, ForwardRows(problem))),
         rows(RoundUp(local.rows, kStripRows)),
         depth(RoundUp(problem.shape.head_dim, 32)),
         value_dim(RoundUp(problem.shape.value_dim, 32)),
         groups((problem.shape.key_len + 31) / 32),
         heads(problem.shape.batch * problem.shape.kv_heads) {}
 
+  bool on_cache;
   LocalPlan local;
   int64_t rows;              // of a query block, in whole strips
   int64_t depth, value_dim;  // padded
@@ -34,21 +47,33 @@ struct Bf16ForwardPlan {
   int64_t heads;             // KV heads of all sequences
 };
 
-// Keys and values of all heads as right operands, per head and group of 32
-// keys: K^T [2][depth / 32], V [value_dim / 16].
+// Keys and values as right operands, per group of 32 keys: K^T [2][depth / 32],
+// V [value_dim / 16].
 struct Bf16ForwardKeys {
-  Bf16ForwardKeys(const Bf16ForwardPlan& plan, Arena* arena) {
-    const int64_t rows = plan.heads * plan.groups * 32;
-    keys = arena->Take<Bf16>(rows * plan.depth);
-    values = arena->Take<Bf16>(rows * plan.value_dim);
+  Bf16ForwardKeys(const Bf16ForwardPlan& plan, int64_t packed_groups,
+                  Arena* arena) {
+    keys = arena->Take<Bf16>(packed_groups * 32 * plan.depth);
+    values = arena->Take<Bf16>(packed_groups * 32 * plan.value_dim);
   }
   Bf16* keys;
   Bf16* values;
 };
 
+// Of all heads, one after the other; nothing on a cache.
+inline int64_t PackedGroups(const Bf16ForwardPlan& plan) {
+  return plan.on_cache ? 0 : plan.heads * plan.groups;
+}
+// Of one thread on a cache: the keys of a block, and of the one before it,
+// which may still wait to be multiplied.
+inline constexpr int64_t kBlockGroups = kBlockKeys / 32;
+inline int64_t OwnPackedGroups(const Bf16ForwardPlan& plan) {
+  return plan.on_cache ? 2 * kBlockGroups : 0;
+}
+
 // Buffers of one thread.
 struct Bf16ForwardScratch {
-  Bf16ForwardScratch(const Bf16ForwardPlan& plan, Arena* arena) {
+  Bf16ForwardScratch(const Bf16ForwardPlan& plan, Arena* arena)
+      : own(plan, OwnPackedGroups(plan), arena) {
     const int64_t widest = std::max(plan.depth, plan.value_dim);
     staged = arena->Take<Bf16>(32 * widest);
     wide = arena->Take<float>(widest);
@@ -63,6 +88,7 @@ struct Bf16ForwardScratch {
     shift = arena->Take<float>(plan.rows);
     started = arena->Take<bool>(plan.rows / kStripRows);
   }
+  Bf16ForwardKeys own;
   Bf16* staged;
   float* wide;
   Bf16* query;       // left operands [rows / 16][depth / 32]

@@ -8,7 +8,8 @@
 
 namespace rattn {
 
-// Whether these run instead: bf16, tiles in use, no cache, no key sum.
+// Whether these run instead: bf16, tiles in use, no single step on a cache, no
+// key sum.
 bool UsesBf16Linear(const Problem& problem);
 
 // Of both passes, the backward in phase kTrain only.

@@ -95,6 +95,7 @@ class Bf16BlockPass : protected Bf16TokenPass {
         }
         const int64_t h = heads.begin + head;
         PutFeatures(q_, block.b, t, h, w, kDepth, query);
+        FetchAhead(d_out_, block.b, t, h);
         LoadRows(d_out_, block.b, t, 1, h, scale_, w.row, plan_.value_dim);
         RoundRow(w.row, plan_.value_dim, plan_.width, read);
         if (!wide_) continue;

@@ -45,6 +45,14 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace rattn {
+namespace {
+
+// New tokens on a cache from which on tiles are faster: rattention, W 512, Hq
+// 16, Hkv 4, D 128 on AVX-512 BF16 against AVX-512: 8 tokens 258 us against
+// 182, 16 314 against 303, 32 421 against 584.
+constexpr int64_t kLeastExtension = 16;
+
+}  // namespace
 
 Bf16LinearPlan::Bf16LinearPlan(const Problem& problem)
     : MemoryPlan(MakeMemoryPlan(problem, TilePath::kTiles)),
@@ -53,8 +61,11 @@ Bf16LinearPlan::Bf16LinearPlan(const Problem& problem)
       width((value_dim + 31) / 32 * 32) {}
 
 bool UsesBf16Linear(const Problem& problem) {
-  return problem.dtype == Dtype::kBF16 && TilesOn() &&
-         (problem.phase == Phase::kForward || problem.phase == Phase::kTrain) &&
+  if (problem.phase == Phase::kExtend &&
+      problem.shape.query_len < kLeastExtension) {
+    return false;
+  }
+  return FitsTiles(problem) &&
          problem.spec.memory.normalizer == Normalizer::kNone;
 }
 
@@ -70,8 +81,10 @@ size_t Bf16LinearBytes(const Problem& problem) {
                   }));
 }
 
-void Bf16LinearForward(const Problem& problem, const Buffers& buffers,
-                       const TensorView& out, Workspace workspace) {
+void Bf16LinearForward([[maybe_unused]] const Problem& problem,
+                       [[maybe_unused]] const Buffers& buffers,
+                       [[maybe_unused]] const TensorView& out,
+                       [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::RunBf16LinearForward(problem, buffers, out, workspace);
 #endif

@@ -59,6 +59,15 @@ inline void RoundRow(const float* x, int64_t n, int64_t padded, Bf16* out,
   }
 }
 
+// n bf16 values as RoundRow leaves them.
+inline void CopyRow(const Bf16* row, int64_t n, int64_t padded, Bf16* out,
+                    int64_t step = kDepth) {
+  for (int64_t i = 0; i < padded; i += kDepth, out += step) {
+    _mm512_storeu_si512(out,
+                        _mm512_maskz_loadu_epi16(FirstPairs(n - i), row + i));
+  }
+}
+
 // One row of bf16 or fp32 values as RoundRow leaves it; `wide` holds n floats.
 inline void StageRow(const TensorView& view, int64_t b, int64_t t, int64_t h,
                      int64_t padded, float* wide, Bf16* out,
@@ -69,11 +78,7 @@ inline void StageRow(const TensorView& view, int64_t b, int64_t t, int64_t h,
     RoundRow(wide, n, padded, out, step);
     return;
   }
-  const Bf16* row = view.Row<const Bf16>(b, t, h);
-  for (int64_t i = 0; i < padded; i += kDepth, out += step) {
-    _mm512_storeu_si512(out,
-                        _mm512_maskz_loadu_epi16(FirstPairs(n - i), row + i));
-  }
+  CopyRow(view.Row<const Bf16>(b, t, h), n, padded, out, step);
 }
 
 // The way back: n fp32 values from results `step` floats apart, times
@@ -149,6 +154,22 @@ inline void StageKeys(const TensorView& view, int64_t b, int64_t h,
       StageRow(view, b, t, h, padded, wide, out);
     } else {
       std::fill_n(out, padded, Bf16{});
+    }
+  }
+}
+
+// The same of rows in a cache or behind it, zero outside `rows`.
+inline void StageKeys(const KeySource& source, int64_t b, int64_t h,
+                      int64_t first, const KeyRange& rows, int64_t padded,
+                      float* wide, Bf16* out) {
+  for (int64_t t = first; t < first + kDepth; ++t, out += padded) {
+    if (t < rows.begin || t >= rows.end) {
+      std::fill_n(out, padded, Bf16{});
+    } else if (t >= source.begin) {
+      StageRow(source.view, b, t - source.begin, h, padded, wide, out);
+    } else {
+      CopyRow(static_cast<const Bf16*>(source.CacheRow(b, h, t)),
+              source.view.shape[3], padded, out);
     }
   }
 }

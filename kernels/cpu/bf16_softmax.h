@@ -8,7 +8,7 @@
 
 namespace rattn {
 
-// Whether the forward runs here: bf16, tiles in use, and no cache.
+// Whether the forward runs here: bf16, tiles in use, no single step on a cache.
 bool UsesBf16Softmax(const Problem& problem);
 
 size_t Bf16SoftmaxForwardBytes(const Problem& problem);

@@ -35,7 +35,7 @@ class Bf16SoftmaxForwardPass {
         out_(out),
         origin_(origin),
         plan_(*in.problem),
-        packed_(packed),
+        packed_(plan_.on_cache ? scratch.own : packed),
         s_(scratch),
         value_dim_(in.problem->shape.value_dim) {
     const double scale = LocalScale(*in.problem);
@@ -45,17 +45,8 @@ class Bf16SoftmaxForwardPass {
 
   void PackGroup(int64_t head, int64_t group) const {
     const int64_t kv_heads = in_.problem->shape.kv_heads;
-    const int64_t b = head / kv_heads, h = head % kv_heads;
-    const int64_t at = head * plan_.groups + group;
-    const int64_t keys = in_.problem->shape.key_len;
-    StageKeys(in_.k.view, b, h, group * kDepth, keys, plan_.depth, s_.wide,
-              s_.staged);
-    PackRightColumns(s_.staged, kDepth, plan_.depth,
-                     packed_.keys + at * kDepth * plan_.depth);
-    StageKeys(in_.v.view, b, h, group * kDepth, keys, plan_.value_dim, s_.wide,
-              s_.staged);
-    PackRightRows(s_.staged, kDepth, plan_.value_dim,
-                  packed_.values + at * kDepth * plan_.value_dim);
+    PackKeys(head / kv_heads, head % kv_heads, group * kDepth,
+             {0, in_.problem->shape.key_len}, head * plan_.groups + group);
   }
 
   void Run(const QueryBlock& block) const {
@@ -76,6 +67,36 @@ class Bf16SoftmaxForwardPass {
   }
 
  private:
+  // 32 keys from position `first` on as the packed group `at`; those outside
+  // `keys` are zero.
+  void PackKeys(int64_t b, int64_t h, int64_t first, const KeyRange& keys,
+                int64_t at) const {
+    StageKeys(in_.k, b, h, first, keys, plan_.depth, s_.wide, s_.staged);
+    PackRightColumns(s_.staged, kDepth, plan_.depth,
+                     packed_.keys + at * kDepth * plan_.depth);
+    StageKeys(in_.v, b, h, first, keys, plan_.value_dim, s_.wide, s_.staged);
+    PackRightRows(s_.staged, kDepth, plan_.value_dim,
+                  packed_.values + at * kDepth * plan_.value_dim);
+  }
+
+  // The packed group of the first key of a key block.
+  int64_t FirstGroup(const QueryBlock& block, int64_t first_key) const {
+    if (plan_.on_cache) return first_key / kBlockKeys % 2 * kBlockGroups;
+    const int64_t head = block.b * in_.problem->shape.kv_heads + block.kv_head;
+    return head * plan_.groups + first_key / kDepth;
+  }
+
+  // On a cache: what the rows see of a key block.
+  void PackBlock(const QueryBlock& block, const BlockPart& part,
+                 int64_t first_key) const {
+    const int64_t begin = std::max(part.keys.begin, first_key) / kDepth;
+    const int64_t end = std::min(part.keys.end, first_key + kBlockKeys);
+    for (int64_t g = begin; g * kDepth < end; ++g) {
+      PackKeys(block.b, block.kv_head, g * kDepth, part.keys,
+               FirstGroup(block, first_key) + g - first_key / kDepth);
+    }
+  }
+
   int64_t result_columns() const { return plan_.value_dim / kSide; }
   float* OutRow(int64_t row) const {
     return s_.out + row / kSide * result_columns() * kResultTile +
@@ -119,6 +140,7 @@ class Bf16SoftmaxForwardPass {
     Pipeline pipeline(s_);
     const int64_t begin = part.keys.begin / kBlockKeys * kBlockKeys;
     for (int64_t key = begin; key < part.keys.end; key += kBlockKeys) {
+      if (plan_.on_cache) PackBlock(block, part, key);
       for (int64_t row = 0; row < block.rows; row += kStripRows) {
         Visit(block, part, key, row, &pipeline);
       }
@@ -130,11 +152,10 @@ class Bf16SoftmaxForwardPass {
   // A strip of rows on the keys [first_key, first_key + kBlockKeys).
   void Visit(const QueryBlock& block, const BlockPart& part, int64_t first_key,
              int64_t first_row, Pipeline* pipeline) const {
-    const int64_t head = block.b * in_.problem->shape.kv_heads + block.kv_head;
     Strip& strip = pipeline->current();
     strip.first_row = first_row;
     strip.last_row = std::min(first_row + kStripRows, block.rows) - 1;
-    strip.group = head * plan_.groups + first_key / kDepth;
+    strip.group = FirstGroup(block, first_key);
     strip.begin = strip.end = 0;
     for (int64_t at = 0; at < kBlockKeys / kDepth; at += kPieceGroups) {
       const VisibleKeys seen = KeysSeen(block, part, first_key + at * kDepth);
@@ -238,7 +259,7 @@ class Bf16SoftmaxForwardPass {
   const LocalOutputs out_;
   const OutOrigin origin_;
   const Bf16ForwardPlan plan_;
-  const Bf16ForwardKeys& packed_;
+  const Bf16ForwardKeys packed_;
   const Bf16ForwardScratch& s_;
   const int64_t value_dim_;
   float factor_, sign_;

@@ -18,14 +18,14 @@ void Bf16Forward(const LocalInputs& in, const LocalOutputs& out,
   const Problem& problem = *in.problem;
   const Bf16ForwardPlan plan(problem);
   Arena arena(workspace.data);
-  const Bf16ForwardKeys packed(plan, &arena);
+  const Bf16ForwardKeys packed(plan, PackedGroups(plan), &arena);
   const size_t step = BytesOf([&](Arena* a) { Bf16ForwardScratch(plan, a); });
   std::byte* scratch = arena.Take<std::byte>(step * problem.threads);
   const auto own = [&](int thread) {
     Arena mine(scratch + thread * step);
     return Bf16ForwardScratch(plan, &mine);
   };
-  PackAllKeys(in, plan, packed, own);
+  if (!plan.on_cache) PackAllKeys(in, plan, packed, own);
   ParallelFor<TileScope>(
       problem.threads, BlockTasks(problem, plan.local),
       [&](int64_t task, int thread) HWY_ATTR {
@@ -44,21 +44,20 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-bool UsesBf16Softmax(const Problem& problem) {
-  return problem.dtype == Dtype::kBF16 && TilesOn() &&
-         (problem.phase == Phase::kForward || problem.phase == Phase::kTrain);
-}
+bool UsesBf16Softmax(const Problem& problem) { return FitsTiles(problem); }
 
 size_t Bf16SoftmaxForwardBytes(const Problem& problem) {
   const Bf16ForwardPlan plan(problem);
   const size_t step =
       BytesOf([&](Arena* arena) { Bf16ForwardScratch(plan, arena); });
-  return step * problem.threads +
-         BytesOf([&](Arena* arena) { Bf16ForwardKeys(plan, arena); });
+  return step * problem.threads + BytesOf([&](Arena* arena) {
+           Bf16ForwardKeys(plan, PackedGroups(plan), arena);
+         });
 }
 
-void Bf16SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
-                        Workspace workspace) {
+void Bf16SoftmaxForward([[maybe_unused]] const LocalInputs& inputs,
+                        [[maybe_unused]] const LocalOutputs& outputs,
+                        [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::Bf16Forward(inputs, outputs, workspace);
 #endif
