@@ -12,8 +12,10 @@
 
 namespace rattn {
 
-// $RATTN_CACHE/products, $XDG_CACHE_HOME/rattn/products or
-// ~/.cache/rattn/products.
+// What is kept between runs: $RATTN_CACHE, $XDG_CACHE_HOME/rattn or
+// ~/.cache/rattn. Throws UserError if none of them is set.
+std::string CacheFolder();
+// Below it.
 std::string ProductsFolder();
 
 struct TrainingSpec {
