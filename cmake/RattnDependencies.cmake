@@ -2,12 +2,17 @@
 # is fetched at configure time.
 include(GoogleTest)
 
-foreach(package OpenMP nlohmann_json fmt GTest benchmark CLI11)
+foreach(package OpenMP nlohmann_json fmt GTest benchmark CLI11 OpenSSL)
   find_package(${package} QUIET)
   if(NOT ${package}_FOUND)
     message(FATAL_ERROR "${package} was not found: run scripts/setup")
   endif()
 endforeach()
+
+find_package(ICU QUIET COMPONENTS uc)
+if(NOT ICU_FOUND)
+  message(FATAL_ERROR "ICU was not found: run scripts/setup")
+endif()
 
 find_path(HWY_INCLUDE_DIR hwy/highway.h)
 find_library(HWY_LIBRARY hwy)

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,12 +29,16 @@ class MersenneTwister {
 class PythonRandom {
  public:
   explicit PythonRandom(uint64_t seed);
-  double Random();              // [0, 1), 53 bits
-  uint64_t Bits(int k);         // getrandbits, k <= 64
-  uint64_t Below(uint64_t n);   // _randbelow, n > 0
-  int64_t RandInt(int64_t a, int64_t b);             // inclusive
-  std::vector<size_t> SampleIndices(size_t n, size_t k);  // sample(range(n), k)
-  std::vector<size_t> ChoiceIndices(size_t n, size_t k);  // choices(range(n), k)
+  double Random();                        // [0, 1), 53 bits
+  uint64_t Bits(int k);                   // getrandbits, 0 <= k <= 64
+  std::vector<uint32_t> BitWords(int k);  // of any k, least word first
+  std::string Uuid4();         // str(UUID(int=getrandbits(128), version=4))
+  uint64_t Below(uint64_t n);  // _randbelow, n > 0
+  int64_t RandInt(int64_t a, int64_t b);  // inclusive; b - a + 1 < 2^64
+  // sample(range(n), k), k <= n.
+  std::vector<size_t> SampleIndices(size_t n, size_t k);
+  // choices(range(n), k), n > 0.
+  std::vector<size_t> ChoiceIndices(size_t n, size_t k);
   template <typename T>
   void Shuffle(std::vector<T>* items) {
     for (size_t i = items->size(); i-- > 1;) {
