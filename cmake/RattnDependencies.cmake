@@ -14,15 +14,22 @@ if(NOT ICU_FOUND)
   message(FATAL_ERROR "ICU was not found: run scripts/setup")
 endif()
 
-find_path(HWY_INCLUDE_DIR hwy/highway.h)
-find_library(HWY_LIBRARY hwy)
-if(NOT HWY_INCLUDE_DIR OR NOT HWY_LIBRARY)
-  message(FATAL_ERROR "Highway was not found: run scripts/setup")
-endif()
-add_library(hwy::hwy UNKNOWN IMPORTED)
-set_target_properties(hwy::hwy PROPERTIES
-  IMPORTED_LOCATION ${HWY_LIBRARY}
-  INTERFACE_INCLUDE_DIRECTORIES ${HWY_INCLUDE_DIR})
+# Libraries without a CMake package of their own.
+function(rattn_find_library target title header library)
+  find_path(${title}_INCLUDE_DIR ${header})
+  find_library(${title}_LIBRARY ${library})
+  if(NOT ${title}_INCLUDE_DIR OR NOT ${title}_LIBRARY)
+    message(FATAL_ERROR "${title} was not found: run scripts/setup")
+  endif()
+  add_library(${target} UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(${target} PROPERTIES
+    IMPORTED_LOCATION ${${title}_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${${title}_INCLUDE_DIR})
+endfunction()
+rattn_find_library(hwy::hwy Highway hwy/highway.h hwy)
+rattn_find_library(pcre2::pcre2-8 PCRE2 pcre2.h pcre2-8)
+rattn_find_library(sentencepiece::sentencepiece SentencePiece
+                   sentencepiece_processor.h sentencepiece)
 
 if(NOT RATTN_WITH_TORCH)
   return()

@@ -14,6 +14,7 @@ void AddBench(CLI::App& app, Action* action);
 void AddMask(CLI::App& app, Action* action);
 void AddMemory(CLI::App& app, Action* action);
 void AddRoofline(CLI::App& app, Action* action);
+void AddRuler(CLI::App& app, Action* action);
 void AddReport(CLI::App& app, Action* action);
 void AddCompare(CLI::App& app, Action* action);
 void AddTrain(CLI::App& app, Action* action);

@@ -46,6 +46,10 @@ std::span<const Verb> Verbs() {
            "rattn eval --model tiny-recall --task two_hop --variant rattention "
            "--window 4 --steps 200 --length 56,112",
            AddEval},
+      Verb{"ruler", "writes RULER's data files, scores prediction files",
+           "rattn ruler --mode official --tasks niah_single_2,vt --lengths "
+           "4096,8192 --tokenizer MODEL --data DATA --out ruler",
+           AddRuler},
       Verb{"generate", "continues a prompt with a trained model",
            "rattn generate --checkpoint model.safetensors --tokens 1,2,3",
            AddGenerate},
