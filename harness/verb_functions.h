@@ -20,6 +20,7 @@ void AddCompare(CLI::App& app, Action* action);
 void AddTrain(CLI::App& app, Action* action);
 void AddEval(CLI::App& app, Action* action);
 void AddGenerate(CLI::App& app, Action* action);
+void AddTokenize(CLI::App& app, Action* action);
 void AddCell(CLI::App& app, Action* action);
 
 }  // namespace rattn

@@ -59,8 +59,7 @@ class Merger {
  private:
   void AddCandidate(int32_t left, int32_t right) {
     if (left < 0 || right < 0) return;
-    const MergeRule* rule =
-        table_.Find(symbols_[left].id, symbols_[right].id);
+    const MergeRule* rule = table_.Find(symbols_[left].id, symbols_[right].id);
     if (rule == nullptr) return;
     heap_.push_back({rule->rank, left, rule->id});
     if (heaped_) std::push_heap(heap_.begin(), heap_.end());
@@ -149,9 +148,9 @@ int32_t Bpe::Known(const TokenizerFile& file, size_t merge,
                    const std::string& piece) const {
   const int32_t id = Find(piece);
   if (id < 0) {
-    throw UserError(fmt::format(
-        "{}: merge {} needs {}, which is not in the vocabulary", file.path,
-        merge, Quoted(piece)));
+    throw UserError(
+        fmt::format("{}: merge {} needs {}, which is not in the vocabulary",
+                    file.path, merge, Quoted(piece)));
   }
   return id;
 }
@@ -225,8 +224,7 @@ std::vector<int32_t> Bpe::Characters(std::string_view word) const {
       if (unk_waits) ids.push_back(unk_);
       unk_waits = false;
       ids.push_back(id);
-    } else if (byte_fallback_ &&
-               AppendBytes(Affixed(word, begin, end), &ids)) {
+    } else if (byte_fallback_ && AppendBytes(Affixed(word, begin, end), &ids)) {
       continue;
     } else if (unk_ >= 0) {
       if (unk_waits && !fuse_unk_) ids.push_back(unk_);

@@ -48,9 +48,9 @@ class Bpe {
   std::vector<std::string> pieces_;  // by id; "" where the file has none
   std::unordered_map<std::string_view, int32_t> ids_;  // views of pieces_
   std::unique_ptr<MergeTable> merges_;
-  std::array<int32_t, 128> ascii_;   // ids of single ASCII characters
-  std::array<int32_t, 256> bytes_;   // ids of <0x00>..<0xFF>
-  std::string prefix_, suffix_;      // of pieces that go on or end a word
+  std::array<int32_t, 128> ascii_;  // ids of single ASCII characters
+  std::array<int32_t, 256> bytes_;  // ids of <0x00>..<0xFF>
+  std::string prefix_, suffix_;     // of pieces that go on or end a word
   int32_t unk_ = -1;
   bool byte_fallback_ = false, fuse_unk_ = false, ignore_merges_ = false;
 };

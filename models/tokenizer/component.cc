@@ -39,9 +39,8 @@ std::string Component::Type() const { return String("type"); }
 
 bool Component::Bool(const char* key, bool fallback) const {
   if (!Has(key)) return fallback;
-  return Get(key, "true or false", [](const Json& j) {
-           return j.is_boolean();
-         }).get<bool>();
+  return Get(key, "true or false", [](const Json& j) { return j.is_boolean(); })
+      .get<bool>();
 }
 
 int64_t Component::Int(const char* key, int64_t fallback) const {
@@ -53,9 +52,8 @@ int64_t Component::Int(const char* key, int64_t fallback) const {
 }
 
 std::string Component::String(const char* key) const {
-  return Get(key, "a string", [](const Json& j) {
-           return j.is_string();
-         }).get<std::string>();
+  return Get(key, "a string", [](const Json& j) { return j.is_string(); })
+      .get<std::string>();
 }
 
 std::string Component::String(const char* key,

@@ -124,12 +124,9 @@ struct Maker {
   Decoder (*make)(const Component&);
 };
 constexpr std::array kMakers = {
-    Maker{"Sequence", MakeSequence},
-    Maker{"ByteLevel", MakeByteLevel},
-    Maker{"Replace", MakeReplace},
-    Maker{"ByteFallback", MakeByteFallback},
-    Maker{"Fuse", MakeFuse},
-    Maker{"Strip", MakeStrip},
+    Maker{"Sequence", MakeSequence},   Maker{"ByteLevel", MakeByteLevel},
+    Maker{"Replace", MakeReplace},     Maker{"ByteFallback", MakeByteFallback},
+    Maker{"Fuse", MakeFuse},           Maker{"Strip", MakeStrip},
     Maker{"Metaspace", MakeMetaspace},
 };
 

@@ -22,12 +22,11 @@ constexpr const char* kFile = "tokenizer.json";
 class HfTokenizer : public BaseTokenizer {
  public:
   explicit HfTokenizer(SourceFiles* files)
-      : HfTokenizer(ParseTokenizerFile(files->Read(kFile),
-                                       files->PathOf(kFile))) {
+      : HfTokenizer(
+            ParseTokenizerFile(files->Read(kFile), files->PathOf(kFile))) {
     const auto find = [this](const std::string& text) { return IdOf(text); };
-    specials_ =
-        ResolveSpecials(ReadTokenizerSettings(files), std::move(specials_),
-                        files->PathOf(""), find);
+    specials_ = ResolveSpecials(ReadTokenizerSettings(files),
+                                std::move(specials_), files->PathOf(""), find);
     fingerprint_ = files->Fingerprint();
   }
 
@@ -48,8 +47,8 @@ class HfTokenizer : public BaseTokenizer {
   int32_t IdOf(const std::string& text) const;
   void EncodePlain(std::string_view text, bool at_start, Bpe::Cache* cache,
                    std::vector<int32_t>* ids) const;
-  void EncodeNormalized(std::string_view text, bool at_start,
-                        Bpe::Cache* cache, std::vector<int32_t>* ids) const;
+  void EncodeNormalized(std::string_view text, bool at_start, Bpe::Cache* cache,
+                        std::vector<int32_t>* ids) const;
 
   std::unique_ptr<Bpe> bpe_;
   Normalizer normalizer_;  // these three may be empty
@@ -98,8 +97,8 @@ void HfTokenizer::ReadAround(const Component& root) {
   for (const auto* list : {&around.before, &around.after}) {
     for (const int32_t id : *list) {
       if (id < size_) continue;
-      component.Fail(fmt::format("adds the id {}, the largest is {}", id,
-                                 size_ - 1));
+      component.Fail(
+          fmt::format("adds the id {}, the largest is {}", id, size_ - 1));
     }
   }
   specials_.before = std::move(around.before);

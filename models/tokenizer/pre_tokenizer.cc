@@ -96,8 +96,8 @@ Prepend PrependOf(const Component& component) {
   if (scheme == "always") return Prepend::kAlways;
   if (scheme == "first") return Prepend::kFirst;
   if (scheme == "never") return Prepend::kNever;
-  component.Fail(fmt::format("has the unknown prepend_scheme {}",
-                             Json(scheme).dump()));
+  component.Fail(
+      fmt::format("has the unknown prepend_scheme {}", Json(scheme).dump()));
 }
 
 PreTokenizer MakeMetaspace(const Component& component) {
@@ -108,8 +108,8 @@ PreTokenizer MakeMetaspace(const Component& component) {
   return [=, splits = component.Bool("split", true)](Words* words) {
     RewriteWords(words, [&](std::string_view word, bool first) {
       const std::string marked = ReplaceAll(LiteralPattern(" "), word, mark);
-      const bool wanted = prepend == Prepend::kAlways ||
-                          (prepend == Prepend::kFirst && first);
+      const bool wanted =
+          prepend == Prepend::kAlways || (prepend == Prepend::kFirst && first);
       return wanted && !marked.starts_with(mark) ? mark + marked : marked;
     });
     if (splits) split(words);

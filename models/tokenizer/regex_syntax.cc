@@ -90,9 +90,9 @@ class Translator {
     Copy(1);
     if (Peek(0) != '?') return;
     size_t end = at_ + 1;
-    while (end < in_.size() && (std::isalpha(static_cast<unsigned char>(
-                                    in_[end])) ||
-                                in_[end] == '-')) {
+    while (end < in_.size() &&
+           (std::isalpha(static_cast<unsigned char>(in_[end])) ||
+            in_[end] == '-')) {
       if (in_[end] == 'm') problem_ = "the option (?m)";
       ++end;
     }

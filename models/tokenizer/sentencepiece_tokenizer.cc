@@ -30,9 +30,9 @@ class SentencePieceTokenizer : public BaseTokenizer {
     for (const AddedToken& token : settings.added) AddFromSettings(token);
     specials_.bos = processor_.bos_id();
     specials_.eos = processor_.eos_id();
-    specials_ = ResolveSpecials(
-        settings, std::move(specials_), files->PathOf(""),
-        [this](const std::string& text) { return IdOf(text); });
+    specials_ =
+        ResolveSpecials(settings, std::move(specials_), files->PathOf(""),
+                        [this](const std::string& text) { return IdOf(text); });
     fingerprint_ = files->Fingerprint();
   }
 

@@ -36,8 +36,8 @@ void ReadAdded(const Component& component, std::vector<AddedToken>* added) {
     const char* end = key.data() + key.size();
     const auto [at, error] = std::from_chars(key.data(), end, id);
     if (error != std::errc() || at != end) {
-      decoder.Fail(fmt::format("has the key {}, which is no id",
-                               Json(key).dump()));
+      decoder.Fail(
+          fmt::format("has the key {}, which is no id", Json(key).dump()));
     }
     added->push_back(
         ReadAddedToken(decoder.Child(key.c_str()), id, kMostTokens));
@@ -64,9 +64,9 @@ void Apply(const std::optional<bool>& add, int32_t id, const char* name,
   list->clear();
   if (!*add) return;
   if (id < 0) {
-    throw UserError(fmt::format(
-        "{}: add_{}_token is true, but there is no {}_token", folder, name,
-        name));
+    throw UserError(
+        fmt::format("{}: add_{}_token is true, but there is no {}_token",
+                    folder, name, name));
   }
   list->push_back(id);
 }

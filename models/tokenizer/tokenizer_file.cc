@@ -100,8 +100,8 @@ class Reader : public nlohmann::json_sax<Json> {
 
   bool parse_error(size_t position, const std::string&,
                    const Json::exception&) override {
-    throw UserError(fmt::format("{}: not valid JSON at byte {}", file_.path,
-                                position));
+    throw UserError(
+        fmt::format("{}: not valid JSON at byte {}", file_.path, position));
   }
 
  private:
@@ -115,9 +115,10 @@ class Reader : public nlohmann::json_sax<Json> {
     throw UserError(fmt::format("{}: has {}", file_.path, what));
   }
   [[noreturn]] void FailMerge() const {
-    Fail(fmt::format("an entry {} of \"model.merges\" that is neither \"a b\" "
-                     "nor [\"a\", \"b\"]",
-                     file_.merges.size()));
+    Fail(
+        fmt::format("an entry {} of \"model.merges\" that is neither \"a b\" "
+                    "nor [\"a\", \"b\"]",
+                    file_.merges.size()));
   }
 
   // Whether the value that begins now is root["model"][name].

@@ -17,7 +17,7 @@ inline constexpr int64_t kMostTokens = int64_t{1} << 22;
 
 struct TokenizerFile {
   std::string path;
-  Json rest;  // all but the two below
+  Json rest;                                           // all but the two below
   std::vector<std::pair<std::string, int32_t>> vocab;  // ids below kMostTokens
   std::vector<std::pair<std::string, std::string>> merges;
 };

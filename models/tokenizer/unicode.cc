@@ -18,8 +18,8 @@ constexpr size_t kMostBytes = size_t{1} << 30;  // ICU counts with int32_t
 template <typename Take>
 void ForEachCharacter(std::string_view text, Take take) {
   if (text.size() > kMostBytes) {
-    throw UserError(fmt::format("a text of {} bytes is too long to tokenize",
-                                text.size()));
+    throw UserError(
+        fmt::format("a text of {} bytes is too long to tokenize", text.size()));
   }
   const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   const int32_t size = static_cast<int32_t>(text.size());
@@ -113,8 +113,8 @@ std::string Normalized(NormalForm form, const std::string& text) {
     normalizer->normalizeUTF8(0, text, sink, nullptr, error);
   }
   if (U_FAILURE(error)) {
-    throw RunError(fmt::format("Unicode normalization failed: {}",
-                               u_errorName(error)));
+    throw RunError(
+        fmt::format("Unicode normalization failed: {}", u_errorName(error)));
   }
   return out;
 }

@@ -15,10 +15,10 @@ bool IsValidUtf8(std::string_view text);
 char32_t NextCodePoint(std::string_view text, size_t* at);
 void AppendUtf8(char32_t c, std::string* text);
 
-bool IsWhiteSpace(char32_t c);   // property White_Space
-bool IsNumeric(char32_t c);      // general category N
-bool IsPunctuation(char32_t c);  // P, or punctuation of ASCII
-bool IsMark(char32_t c);         // M
+bool IsWhiteSpace(char32_t c);     // property White_Space
+bool IsNumeric(char32_t c);        // general category N
+bool IsPunctuation(char32_t c);    // P, or punctuation of ASCII
+bool IsMark(char32_t c);           // M
 bool IsWordCharacter(char32_t c);  // \w: alphabetic, M, Nd, Pc
 void AppendLower(char32_t c, std::string* text);
 
