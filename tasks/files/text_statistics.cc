@@ -11,8 +11,6 @@
 namespace rattn {
 namespace {
 
-constexpr double kNormal95 = 1.959963984540054;
-
 double Average(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) /
          static_cast<double>(values.size());

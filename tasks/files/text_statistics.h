@@ -10,6 +10,9 @@
 
 namespace rattn {
 
+// Half the width of a 95 % interval in standard errors.
+inline constexpr double kNormal95 = 1.959963984540054;
+
 struct Estimate {
   double value = 0;
   std::optional<double> standard_error;  // none for a single value
