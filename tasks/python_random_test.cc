@@ -149,7 +149,9 @@ TEST(PythonRandomTest, SharedVectors) {
 TEST(NumpyRandomTest, SharedVectors) {
   RATTN_SHARED_OR_SKIP(path, "data/ruler/rng_vectors.json");
   NumpyRandom random(42);
-  for (const Json& call : SharedJson(path)["numpy"]["calls"]) {
+  const Json calls = SharedJson(path)["numpy"]["calls"];
+  EXPECT_EQ(calls.size(), 100u);
+  for (const Json& call : calls) {
     const Json& args = call["args"];
     EXPECT_EQ(
         random.RandInt(Integer(args["low"]), Integer(args["high_exclusive"])),

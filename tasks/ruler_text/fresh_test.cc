@@ -1,5 +1,6 @@
 #include "tasks/ruler_text/fresh.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +32,7 @@ TEST(FreshTest, LengthsAreHitAndAnswersAreThere) {
   const FakeTokenizer tokenizer;
   for (const RulerTextTask& task : RulerTextTasks()) {
     for (const int64_t length : {1024, 4096}) {
-      SCOPED_TRACE(std::string(task.name) + " " + std::to_string(length));
+      SCOPED_TRACE(fmt::format("{} {}", task.name, length));
       for (const RulerTextSample& sample : Make(task, length, 3, &sources)) {
         EXPECT_EQ(sample.length,
                   static_cast<int64_t>(
@@ -61,7 +62,6 @@ TEST(FreshTest, LayoutsVaryBetweenSamples) {
   RulerSources sources = small.Open();
   for (const RulerTextTask& task : RulerTextTasks()) {
     SCOPED_TRACE(task.name);
-    std::set<std::string> openings;
     std::vector<double> places;
     for (const RulerTextSample& sample : Make(task, 3000, 40, &sources)) {
       // Chains are asked for by their value, the answers are elsewhere.

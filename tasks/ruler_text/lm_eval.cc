@@ -209,7 +209,7 @@ std::vector<RulerTextSample> Generator::RunCwe() {
       const int64_t tokens = Tokens(prompt->Text());
       least_seen_ = std::min(least_seen_, tokens);
       if (Fits(tokens, plan)) {
-        prompt->prefix = "\n\n" + std::string(PythonStrip(prompt->prefix));
+        prompt->prefix = fmt::format("\n\n{}", PythonStrip(prompt->prefix));
         Add(std::move(*prompt), i, tokens, &samples);
         break;
       }
@@ -260,7 +260,7 @@ std::vector<RulerTextSample> Generator::RunVt() {
     if (!prompt) continue;
     prompt->body =
         drawer.FreshExample(text, shown.outputs) + "\n\n" + prompt->body;
-    prompt->prefix = " " + std::string(PythonStrip(prompt->prefix));
+    prompt->prefix = fmt::format(" {}", PythonStrip(prompt->prefix));
     Add(std::move(*prompt), i, tokens + plan.extra, &samples);
   }
   if (samples.empty() || samples.front().length > request_.length) {

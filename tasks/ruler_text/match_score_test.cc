@@ -74,7 +74,8 @@ std::vector<RulerAnswer> Answers(const Json& samples, bool* null_reference) {
 TEST(MatchScoreTest, SharedVectors) {
   RATTN_SHARED_OR_SKIP(path, "data/ruler/score_vectors.json");
   int compared = 0;
-  for (const Json& entry : SharedJson(path)["cases"]) {
+  const Json vectors = SharedJson(path);
+  for (const Json& entry : vectors["cases"]) {
     SCOPED_TRACE(entry["name"].dump());
     bool null_reference = false;
     const std::vector<RulerAnswer> answers =

@@ -1,5 +1,6 @@
 #include "tasks/ruler_text/official.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -39,7 +40,7 @@ TEST(OfficialTest, PromptsFitAndHoldTheirAnswers) {
   const FakeTokenizer tokenizer;
   for (const RulerTextTask& task : RulerTextTasks()) {
     for (const int64_t length : {1500, 5000}) {
-      SCOPED_TRACE(std::string(task.name) + " " + std::to_string(length));
+      SCOPED_TRACE(fmt::format("{} {}", task.name, length));
       std::vector<RulerTextSample> samples;
       try {
         samples = Make(task, Request(length), &sources);
@@ -83,7 +84,7 @@ TEST(OfficialTest, TooShortLengthNamesTheLeastThatWorks) {
   small.Write("english_words.json", [] {
     Json words = Json::object();
     for (int i = 0; i < 6000; ++i) {
-      words[std::to_string(i)] = "e" + std::to_string(i);
+      words[std::to_string(i)] = fmt::format("e{}", i);
     }
     return words.dump();
   }());
@@ -142,8 +143,8 @@ class RecordedCounter : public TokenCounter {
   int64_t Count(std::string_view text) override {
     const std::string key = Sha256Hex(text).substr(0, 16);
     if (!counts_.contains(key)) {
-      throw RunError("a text that the original does not make: " +
-                     std::string(text.substr(0, 200)));
+      throw RunError(fmt::format("a text that the original does not make: {}",
+                                 text.substr(0, 200)));
     }
     return counts_[key].get<int64_t>();
   }
@@ -167,7 +168,7 @@ TEST(OfficialTest, SharedExamplesByteForByte) {
     const auto samples =
         MakeOfficialSamples(task, Request(4096, 5), &sources, &counter);
     for (const auto& [i, want] : examples[std::string(task.name)]) {
-      SCOPED_TRACE(std::string(task.name) + " " + std::to_string(i));
+      SCOPED_TRACE(fmt::format("{} {}", task.name, i));
       EXPECT_EQ(Sha256Hex(samples[i].input), want["input_sha256"]);
       EXPECT_EQ(Sha256Hex(samples[i].Prompt()), want["prompt_sha256"]);
       EXPECT_EQ(Sha256Hex(RulerDataLine(samples[i])), want["line_sha256"]);

@@ -49,9 +49,19 @@ bool EndsSentence(std::string_view word, std::string_view next) {
     const size_t first = next.find_first_not_of(kOpening);
     return first != next.npos && IsUpper(next[first]);
   }
-  const size_t start = stem.find_last_of("-\"'([{");
+  const size_t start = stem.find_last_of("-\"([{");
   if (start != stem.npos) stem.remove_prefix(start + 1);
+  if (stem.starts_with('\'')) stem.remove_prefix(1);
   return !IsInitials(stem) && !IsAbbreviation(stem);
+}
+
+// Where a dash follows what closes a sentence, as in `facts!"--I`; else 0.
+size_t EndBeforeDash(std::string_view word) {
+  const size_t dash = word.find("--");
+  if (dash == word.npos || dash == 0) return 0;
+  const size_t last = word.find_last_not_of(kClosing, dash - 1);
+  if (last == word.npos || last + 1 == dash) return 0;
+  return word.find_first_of(".?!", last) == last ? dash : 0;
 }
 
 }  // namespace
@@ -63,6 +73,10 @@ std::vector<SentenceRange> SplitSentences(std::string_view text) {
   while (word < text.size()) {
     const size_t end = std::min(text.find(' ', word), text.size());
     const size_t next = std::min(text.find_first_not_of(' ', end), text.size());
+    if (const size_t dash = EndBeforeDash(text.substr(word, end - word))) {
+      sentences.push_back({begin, word + dash});
+      begin = word = word + dash;
+    }
     if (next == text.size() ||
         EndsSentence(text.substr(word, end - word), text.substr(next, 8))) {
       sentences.push_back({begin, end});

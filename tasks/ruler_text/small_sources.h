@@ -1,6 +1,7 @@
 // Data for tests in a folder of its own: a few words, an essay, questions.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -50,19 +51,20 @@ class SmallSources {
     namespace fs = std::filesystem;
     folder_ =
         fs::path(::testing::TempDir()) /
-        ("ruler_text_" +
-         std::string(
-             ::testing::UnitTest::GetInstance()->current_test_info()->name()));
+        fmt::format(
+            "ruler_text_{}",
+            ::testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
     std::string nouns, adjectives, verbs, essay;
     for (int i = 0; i < 400; ++i) {
-      nouns += "n" + Letter(i / 26) + Letter(i) + "oun\n";
-      if (i < 60) adjectives += "adj" + Letter(i / 26) + Letter(i) + "\n";
-      verbs += "v" + Letter(i / 26) + Letter(i) + "erb\n";
+      const std::string id = Letter(i / 26) + Letter(i);
+      nouns += fmt::format("n{}oun\n", id);
+      if (i < 60) adjectives += fmt::format("adj{}\n", id);
+      verbs += fmt::format("v{}erb\n", id);
     }
     for (int i = 0; i < 300; ++i) {
-      essay += "Sentence number " + std::to_string(i) +
-               " is about the weather of that day.\n";
+      essay += fmt::format(
+          "Sentence number {} is about the weather of that day.\n", i);
     }
     Write("nounlist.txt", nouns);
     Write("adjectivelist.txt", adjectives);
@@ -118,7 +120,7 @@ class SmallSources {
              {"First of " + id + ".", " Colour" + id + " was seen."}});
       }
       rows.push_back({{"question", "Which colour " + std::to_string(row) + "?"},
-                      {"answer", "Colour" + std::to_string(row) + "x3"},
+                      {"answer", fmt::format("Colour{}x3", row)},
                       {"context", context}});
     }
     return rows;

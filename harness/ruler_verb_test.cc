@@ -1,0 +1,98 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "harness/program_test_util.h"
+
+namespace rattn {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A byte-level tokenizer without merges: a token a byte.
+void WriteByteTokenizer(const std::string& folder) {
+  Json vocabulary = Json::object();
+  int next = 0;
+  // GPT-2's letters for bytes: printable ones stand for themselves, all others
+  // come after U+0100.
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool plain = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+    const int code = plain ? byte : 256 + next++;
+    std::string letter;
+    if (code < 128) {
+      letter = static_cast<char>(code);
+    } else {
+      letter = {static_cast<char>(0xc0 | code >> 6),
+                static_cast<char>(0x80 | (code & 0x3f))};
+    }
+    vocabulary[letter] = byte;
+  }
+  const Json bytes = {{"type", "ByteLevel"},
+                      {"add_prefix_space", false},
+                      {"trim_offsets", true},
+                      {"use_regex", true}};
+  const Json tokenizer = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", Json::array()},
+      {"normalizer", nullptr},
+      {"pre_tokenizer", bytes},
+      {"post_processor", bytes},
+      {"decoder", bytes},
+      {"model",
+       {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
+  std::ofstream(folder + "/tokenizer.json") << tokenizer.dump();
+}
+
+TEST(RulerVerbTest, WritesDataOnceAndAgainWhenItsSettingsChange) {
+  const TemporaryFolder folder;
+  WriteByteTokenizer(folder.path());
+  std::vector<std::string> call = {
+      "ruler",       "--mode",    "fresh",  "--tasks",     "vt,fwe",
+      "--lengths",   "2048",      "--data", folder.path(), "--tokenizer",
+      folder.path(), "--samples", "2",      "--out",       folder / "out"};
+  const Ended first = RunProgram(call);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("validation.jsonl written"));
+  const std::string data = folder / "out/2048/data/vt/validation.jsonl";
+  const std::string text = FileText(data);
+  EXPECT_THAT(FileText(folder / "out/2048/data/vt/validation.json"),
+              HasSubstr("\"mode\": \"fresh\""));
+  EXPECT_THAT(RunProgram(call).out, HasSubstr("validation.jsonl is there"));
+  // A damaged file is made again, as it was.
+  std::ofstream(data, std::ios::app) << "x";
+  EXPECT_THAT(RunProgram(call).out, HasSubstr("vt/validation.jsonl written"));
+  EXPECT_EQ(FileText(data), text);
+  call.insert(call.end(), {"--seed", "7"});
+  EXPECT_THAT(RunProgram(call).out, HasSubstr("vt/validation.jsonl written"));
+  EXPECT_NE(FileText(data), text);
+}
+
+TEST(RulerVerbTest, ScoresPredictionsOfAFolder) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "4096/pred");
+  std::ofstream(folder / "4096/pred/vt.jsonl")
+      << "{\"index\": 0, \"pred\": \"A b\", \"outputs\": [\"a\", \"C\"]}\n";
+  const Ended ended = RunProgram({"ruler", "--score", folder.path()});
+  EXPECT_EQ(ended.exit_code, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("mode official"));
+  EXPECT_THAT(ended.out, HasSubstr("50.00"));
+}
+
+TEST(RulerVerbTest, MistakesAreNamed) {
+  const Ended task = RunProgram({"ruler", "--tasks", "nia", "--tokenizer", "x",
+                                 "--data", "x", "--out", "x"});
+  EXPECT_EQ(task.exit_code, 2);
+  const Ended flag = RunProgram({"ruler", "--tasks", "vt"});
+  EXPECT_EQ(flag.exit_code, 2);
+  EXPECT_THAT(flag.err, HasSubstr("--tokenizer is missing"));
+  const Ended mode = RunProgram({"ruler", "--mode", "own"});
+  EXPECT_EQ(mode.exit_code, 2);
+  EXPECT_THAT(mode.err, HasSubstr("fresh"));
+}
+
+}  // namespace
+}  // namespace rattn
