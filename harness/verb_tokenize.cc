@@ -6,7 +6,6 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
-#include <optional>
 
 #include "harness/text_format.h"
 #include "harness/verb_functions.h"

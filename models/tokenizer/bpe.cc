@@ -109,6 +109,9 @@ Bpe::Bpe(const TokenizerFile& file, const Component& component) {
   if (component.Has("dropout") && component.json()["dropout"] != 0) {
     component.Fail("has a dropout, so that its ids would be random");
   }
+  // What the reader left in the tree is not what it should be.
+  if (component.Has("vocab")) component.Fail("needs an object for \"vocab\"");
+  if (component.Has("merges")) component.Fail("needs a list for \"merges\"");
   prefix_ = component.String("continuing_subword_prefix", "");
   suffix_ = component.String("end_of_word_suffix", "");
   byte_fallback_ = component.Bool("byte_fallback", false);

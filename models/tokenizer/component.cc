@@ -11,7 +11,8 @@ Component::Component(const Json& json, std::string file, std::string path)
     : json_(&json), file_(std::move(file)), path_(std::move(path)) {}
 
 void Component::Fail(const std::string& what) const {
-  throw UserError(fmt::format("{}: \"{}\" {}", file_, path_, what));
+  const std::string place = path_.empty() ? "it" : "\"" + path_ + "\"";
+  throw UserError(fmt::format("{}: {} {}", file_, place, what));
 }
 
 void Component::Unsupported(std::span<const std::string_view> known) const {

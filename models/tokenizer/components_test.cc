@@ -45,11 +45,13 @@ TEST_P(Components, AgreeWithHuggingFace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, Components, ::testing::Range<size_t>(0, Data()["cases"].size()),
-    [](const auto& info) {
-      return Data()["cases"][info.param]["name"].get<std::string>();
-    });
+std::string NameOf(const ::testing::TestParamInfo<size_t>& info) {
+  return Data()["cases"][info.param]["name"].get<std::string>();
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Components,
+                         ::testing::Range<size_t>(0, Data()["cases"].size()),
+                         NameOf);
 
 }  // namespace
 }  // namespace rattn

@@ -132,7 +132,8 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, BrokenFile,
     ::testing::Values(
         Broken{"/model/type", "Unigram", "Unigram"},
-        Broken{"/model/vocab", Json::array(), "model.vocab"},
+        Broken{"/model/vocab", Json::array(), "vocab"},
+        Broken{"/model/merges", Json::object(), "merges"},
         Broken{"/model/vocab/a", "0", "whole number"},
         Broken{"/model/vocab/a", -1, "whole number"},
         Broken{"/model/vocab/a", 1, "id 1 twice"},

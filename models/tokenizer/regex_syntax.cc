@@ -6,12 +6,14 @@
 namespace rattn {
 namespace {
 
-// PCRE2's own \s also holds U+180E; its \w lacks marks and connectors.
+// PCRE2's own \s also holds U+180E. Oniguruma's \w has marks and connectors,
+// and of the other numbers those of Latin-1 only.
 constexpr std::string_view kSpace =
     "\\x{09}-\\x{0d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}"
     "\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 constexpr std::string_view kWord =
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}";
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+    "\\x{24b6}-\\x{24e9}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 
 class Translator {
