@@ -8,18 +8,18 @@
 
 namespace rattn {
 
-std::string ProductsFolder() {
-  if (const char* cache = std::getenv("RATTN_CACHE")) {
-    return std::string(cache) + "/products";
-  }
+std::string CacheFolder() {
+  if (const char* cache = std::getenv("RATTN_CACHE")) return cache;
   if (const char* cache = std::getenv("XDG_CACHE_HOME")) {
-    return std::string(cache) + "/rattn/products";
+    return std::string(cache) + "/rattn";
   }
   if (const char* home = std::getenv("HOME")) {
-    return std::string(home) + "/.cache/rattn/products";
+    return std::string(home) + "/.cache/rattn";
   }
   throw UserError("no folder for trained models: set RATTN_CACHE");
 }
+
+std::string ProductsFolder() { return CacheFolder() + "/products"; }
 
 Json ProductKey(const TrainingSpec& training, const Task& task) {
   Json model = Json::parse(ToJson(training.model));

@@ -12,8 +12,9 @@
 
 namespace rattn {
 
-// $RATTN_CACHE/products, $XDG_CACHE_HOME/rattn/products or
-// ~/.cache/rattn/products.
+// $RATTN_CACHE, $XDG_CACHE_HOME/rattn or ~/.cache/rattn.
+std::string CacheFolder();
+// "products" in it.
 std::string ProductsFolder();
 
 struct TrainingSpec {
