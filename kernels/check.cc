@@ -120,10 +120,21 @@ std::string CheckNumbers(const Problem& p) {
   if (!std::isfinite(p.local_scale) || !std::isfinite(p.memory_scale)) {
     return "local_scale and memory_scale must be finite";
   }
+  if (p.local_softcap != 0) {
+    return fmt::format(
+        "scores capped at {} are computed by plain LibTorch operations only "
+        "(backend aten of models)",
+        p.local_softcap);
+  }
   if (p.positions.rope &&
       !(std::isfinite(p.positions.theta) && p.positions.theta > 0)) {
     return fmt::format("rope theta must be positive, got {}",
                        p.positions.theta);
+  }
+  const RopeScaling& scaling = p.positions.scaling;
+  if (!(std::isfinite(scaling.factor) && scaling.factor > 0)) {
+    return fmt::format("rope scaling needs a positive factor, got {}",
+                       scaling.factor);
   }
   if (p.tiling.chunk < 0) {
     return fmt::format("chunk must be 0 (automatic) or more, got {}",

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/mixer_spec.h"
+#include "kernels/rope_scaling.h"
 #include "kernels/tensor_view.h"
 
 namespace rattn {
@@ -38,6 +39,7 @@ struct Positions {
   bool rope = false;
   double theta = 1e4;
   RopeLayout layout = RopeLayout::kHalfSplit;
+  RopeScaling scaling{};
 };
 
 struct Tiling {
@@ -52,6 +54,8 @@ struct Problem {
   Dtype dtype = Dtype::kF32;
   Positions positions;
   double local_scale = 0;   // 0 = 1/sqrt(head_dim)
+  // c > 0: scaled scores s become c tanh(s / c) (Gemma 2). No backend has it.
+  double local_softcap = 0;
   double memory_scale = 1;  // multiplies phi(q), in the normalizer as well
   Tiling tiling;
   // initial_state and final_state have query_heads heads, not kv_heads: a

@@ -7,6 +7,9 @@
 //     visit.Optional("window_keys", c.window_keys, "keys a query sees");
 //   }
 //
+// A field that joins a struct whose texts are hashed or compared is `Added`: it
+// is written only where it differs from what its absence means.
+//
 // ParseFields, PrintFields and DescribeFields all walk it. Field types: bool,
 // integers, double, std::string, Json (anything), other config structs, and
 // std::optional, std::vector and std::map<std::string, ..> of these.
@@ -62,6 +65,8 @@ struct NoVisitor {
   void Required(const char*, T&, const char*) {}
   template <typename T>
   void Optional(const char*, T&, const char*) {}
+  template <typename T>
+  void Added(const char*, T&, const T&, const char*) {}
 };
 
 template <typename T>
@@ -137,6 +142,10 @@ class Parser {
     const auto at = json_.find(key);
     if (at != json_.end()) Read(origin_, Join(path_, key), *at, &value);
   }
+  template <typename T>
+  void Added(const char* key, T& value, const T&, const char* description) {
+    Optional(key, value, description);
+  }
   // An unknown key goes first: a misspelt required key is both.
   void Finish() const {
     CheckKeys(origin_, path_, json_, known_);
@@ -163,6 +172,10 @@ class Printer {
   void Optional(const char* key, T& value, const char*) {
     json[key] = Write(value);
   }
+  template <typename T>
+  void Added(const char* key, T& value, const T& absent, const char*) {
+    if (!(value == absent)) json[key] = Write(value);
+  }
   Json json = Json::object();
 };
 
@@ -176,6 +189,10 @@ class Describer {
   }
   template <typename T>
   void Optional(const char* key, T& value, const char* description) {
+    Add(key, value, description, false);
+  }
+  template <typename T>
+  void Added(const char* key, T& value, const T&, const char* description) {
     Add(key, value, description, false);
   }
   std::vector<FieldDescription> fields;

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+#include <utility>
 
 #include "kernels/catalog.h"
 #include "kernels/nearest_name.h"
@@ -15,6 +19,10 @@ namespace rattn {
 namespace {
 
 constexpr int64_t kMaxWindow = int64_t{1} << 40;
+constexpr std::array<std::pair<std::string_view, RopeScalingKind>, 3>
+    kScalingKinds = {{{"none", RopeScalingKind::kNone},
+                      {"linear", RopeScalingKind::kLinear},
+                      {"llama3", RopeScalingKind::kLlama3}}};
 
 // Checks of one config; every message begins with its name.
 class Checker {
@@ -66,6 +74,21 @@ MixerSpec SpecOf(const MixerConfig& mixer, const std::string& origin,
   return spec;
 }
 
+void CheckScaling(const Checker& check, const RopeScalingConfig& scaling,
+                  const std::string& key) {
+  std::vector<std::string> kinds;
+  for (const auto& [name, kind] : kScalingKinds) kinds.emplace_back(name);
+  check.OneOf(key + ".kind", scaling.kind, kinds);
+  check.Holds(scaling.factor > 0, key + ".factor must be above 0");
+  check.Holds(scaling.original_length > 0,
+              key + ".original_length must be above 0");
+  check.Holds(scaling.low_frequency_factor > 0 &&
+                  scaling.high_frequency_factor > scaling.low_frequency_factor,
+              key +
+                  ".high_frequency_factor must be above "
+                  "low_frequency_factor, and both above 0");
+}
+
 void CheckMixer(const Checker& check, const ModelConfig& config,
                 const MixerConfig& mixer, const std::string& kind,
                 const std::string& origin) {
@@ -75,6 +98,7 @@ void CheckMixer(const Checker& check, const ModelConfig& config,
   check.OneOf(kind + ".rope_layout", mixer.rope_layout,
               {"half_split", "interleaved"});
   check.Holds(mixer.rope_theta > 0, kind + ".rope_theta must be above 0");
+  CheckScaling(check, mixer.rope_scaling, kind + ".rope_scaling");
   if (std::find(config.pattern.begin(), config.pattern.end(), kind) !=
       config.pattern.end()) {
     SpecOf(mixer, origin, kind);
@@ -104,7 +128,7 @@ void CheckConfig(const ModelConfig& c, const std::string& origin) {
   for (const std::string& kind : c.pattern) {
     check.OneOf("pattern", kind, {"local", "global"});
   }
-  check.OneOf("ffn", c.ffn, {"swiglu", "geglu"});
+  check.OneOf("ffn", c.ffn, {"swiglu", "geglu", "geglu_erf"});
   check.OneOf("qk_norm", c.qk_norm,
               {"none", "before_rope", "local_after_rope"});
   check.Holds(c.norm_eps > 0, "\"norm_eps\" must be above 0");
@@ -112,6 +136,16 @@ void CheckConfig(const ModelConfig& c, const std::string& origin) {
   check.Holds(c.embedding_std >= 0, "\"embedding_std\" must not be negative");
   check.Holds(c.memory_qk_scale >= 0,
               "\"memory_qk_scale\" must not be negative");
+  check.Range("max_length", c.max_length, 0, int64_t{1} << 40);
+  check.Holds(std::isfinite(c.embedding_scale) && c.embedding_scale != 0,
+              "\"embedding_scale\" must not be 0");
+  for (const auto& [key, value] :
+       {std::pair{"attention_scale", c.attention_scale},
+        std::pair{"attention_softcap", c.attention_softcap},
+        std::pair{"logit_softcap", c.logit_softcap}}) {
+    check.Holds(std::isfinite(value) && value >= 0,
+                fmt::format("\"{}\" must not be negative", key));
+  }
   CheckMixer(check, c, c.local, "local", origin);
   CheckMixer(check, c, c.global, "global", origin);
 }
@@ -125,6 +159,16 @@ void CheckKindsPresent(const Json& json, const ModelConfig& config,
         fmt::format("key \"{0}\" is missing: the pattern has {0} layers",
                     kind));
   }
+}
+
+RopeScaling ScalingOf(const RopeScalingConfig& config) {
+  RopeScaling scaling{RopeScalingKind::kNone, config.factor,
+                      config.low_frequency_factor, config.high_frequency_factor,
+                      config.original_length};
+  for (const auto& [name, kind] : kScalingKinds) {
+    if (config.kind == name) scaling.kind = kind;
+  }
+  return scaling;
 }
 
 // Norm scales of a mixer: one [query_heads, head_dim] per normed branch.
@@ -161,6 +205,9 @@ Problem LayerProblem(const ModelConfig& config, int64_t index) {
   problem.positions.layout = mixer.rope_layout == "interleaved"
                                  ? RopeLayout::kInterleaved
                                  : RopeLayout::kHalfSplit;
+  problem.positions.scaling = ScalingOf(mixer.rope_scaling);
+  problem.local_scale = config.attention_scale;
+  problem.local_softcap = config.attention_softcap;
   return problem;
 }
 
@@ -170,8 +217,11 @@ bool NormsQueriesAndKeys(const ModelConfig& config, const MixerSpec& spec) {
 }
 
 ParameterCount CountParameters(const ModelConfig& c) {
+  const int64_t qkv_width = c.head_dim * (c.query_heads + 2 * c.kv_heads);
   const int64_t attention =
-      2 * c.d_model * c.head_dim * (c.query_heads + c.kv_heads);
+      c.d_model * (qkv_width + c.query_heads * c.head_dim) +
+      (c.qkv_bias ? qkv_width : 0) + (c.attention_out_bias ? c.d_model : 0);
+  const int64_t norms = (c.post_norms ? 4 : 2) * c.d_model;
   const int64_t expert = 3 * c.d_model * c.ffn_dim;
   const int64_t router = c.experts > 1 ? c.experts * c.d_model : 0;
 
@@ -183,8 +233,7 @@ ParameterCount CountParameters(const ModelConfig& c) {
   for (int64_t i = 0; i < c.layers; ++i) {
     const MixerSpec spec = LayerProblem(c, i).spec;
     const int64_t qk_norms = NormsQueriesAndKeys(c, spec) ? 2 * c.head_dim : 0;
-    body += attention + router + 2 * c.d_model + qk_norms +
-            MixerParameters(c, spec);
+    body += attention + router + norms + qk_norms + MixerParameters(c, spec);
   }
   count.total = count.embedding + body + c.layers * c.experts * expert;
   count.active = count.embedding + body + c.layers * c.active_experts * expert;

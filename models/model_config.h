@@ -9,8 +9,19 @@
 
 #include "kernels/catalog.h"
 #include "kernels/problem.h"
+#include "kernels/rope_scaling.h"
 
 namespace rattn {
+
+// As data what kernels/rope_scaling.h computes.
+struct RopeScalingConfig {
+  std::string kind = "none";  // "linear" or "llama3"
+  double factor = 1;
+  double low_frequency_factor = 1;
+  double high_frequency_factor = 4;
+  double original_length = 8192;
+  bool operator==(const RopeScalingConfig&) const = default;
+};
 
 // The mixer of a kind of layer: a catalog variant with parameters.
 struct MixerConfig {
@@ -20,6 +31,8 @@ struct MixerConfig {
   bool rope = false;
   double rope_theta = 1e4;
   std::string rope_layout = "half_split";  // or "interleaved"
+  RopeScalingConfig rope_scaling;
+  bool operator==(const MixerConfig&) const = default;
 };
 
 struct ModelConfig {
@@ -34,7 +47,8 @@ struct ModelConfig {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   int64_t ffn_dim = 0;
-  std::string ffn = "swiglu";  // or "geglu"
+  // "swiglu", "geglu" (tanh form) or "geglu_erf".
+  std::string ffn = "swiglu";
   // Mixture of experts: feed-forward blocks per layer and those used per token.
   int64_t experts = 1;
   int64_t active_experts = 1;
@@ -51,6 +65,15 @@ struct ModelConfig {
   bool tied_embeddings = true;
   // Adds a second embedding of the previous token to the input.
   bool token_shift = false;
+  // Norms of both blocks' outputs, ahead of the residual sum (Gemma 2).
+  bool post_norms = false;
+  bool qkv_bias = false;
+  bool attention_out_bias = false;
+  double embedding_scale = 1;    // of the embeddings at the input
+  double attention_scale = 0;    // of the scores; 0 = 1/sqrt(head_dim)
+  double attention_softcap = 0;  // c: scores become c tanh(s / c); 0 = none
+  double logit_softcap = 0;      // the same of the logits
+  int64_t max_length = 0;        // positions it was made for; 0 = not said
 };
 
 // Layer `index`'s kind is local / its mixer.

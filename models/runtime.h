@@ -12,6 +12,8 @@
 #include "models/batch_source.h"
 #include "models/language_model.h"
 #include "models/model_config.h"
+#include "models/overrides.h"
+#include "models/scoring_model.h"
 
 namespace rattn {
 
@@ -69,6 +71,11 @@ class ModelRuntime {
       const ExecutionOptions& execution) const = 0;
   virtual std::unique_ptr<LanguageModel> Load(
       const std::string& checkpoint,
+      const ExecutionOptions& execution) const = 0;
+  // A Hugging Face folder (config.json, model.safetensors or its shards), with
+  // another window or mixer if `overrides` say so.
+  virtual std::unique_ptr<ScoringModel> LoadScoring(
+      const std::string& folder, const MixerOverrides& overrides,
       const ExecutionOptions& execution) const = 0;
   // LibTorch's scaled_dot_product_attention as a kernel backend.
   virtual const Backend* torch_backend() const = 0;

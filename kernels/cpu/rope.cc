@@ -49,8 +49,10 @@ void FillRope(const Problem& problem, const RopeScratch& scratch) {
   if (!table) return;
   const double ratio =
       std::pow(problem.positions.theta, -2.0 / problem.shape.head_dim);
-  double frequency = 1;
-  for (int64_t i = 0; i < table.half; ++i, frequency *= ratio) {
+  double unscaled = 1;
+  for (int64_t i = 0; i < table.half; ++i, unscaled *= ratio) {
+    const double frequency =
+        ScaledFrequency(problem.positions.scaling, unscaled);
     scratch.frequency[i] = frequency;
     for (int64_t row = 0; row < std::min(table.count, kBlock); ++row) {
       const double angle = static_cast<double>(row) * frequency;

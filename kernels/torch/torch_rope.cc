@@ -19,6 +19,10 @@ at::Tensor RotateRows(const Positions& positions, const at::Tensor& x,
   const at::Tensor frequency =
       at::exp(at::arange(half, at::kDouble) *
               (-std::log(positions.theta) / static_cast<double>(half)));
+  for (int64_t i = 0; i < half; ++i) {
+    double& f = frequency.mutable_data_ptr<double>()[i];
+    f = ScaledFrequency(positions.scaling, f);
+  }
   const at::Tensor angle =
       at::outer(at::arange(first, first + length, at::kDouble), frequency);
   const at::Tensor cos = at::cos(angle).to(at::kFloat);

@@ -25,6 +25,10 @@ at::Tensor Rotate(const at::Tensor& x, const Positions& rope,
   const at::Tensor index = at::arange(half, at::kDouble);
   const at::Tensor frequency =
       (index * (-2.0 / static_cast<double>(dim)) * std::log(rope.theta)).exp();
+  for (int64_t i = 0; i < half; ++i) {
+    double& f = frequency.mutable_data_ptr<double>()[i];
+    f = ScaledFrequency(rope.scaling, f);
+  }
   const at::Tensor angle = positions.to(at::kDouble).unsqueeze(1) * frequency;
   const at::Tensor c = angle.cos().to(x.scalar_type());
   const at::Tensor s = angle.sin().to(x.scalar_type());
@@ -73,8 +77,12 @@ at::Tensor Softmax(const Problem& p, const at::Tensor& q, const at::Tensor& k,
                            : 1 / std::sqrt(static_cast<double>(q.size(3)));
   const at::Tensor hidden = Mask(
       length, [&](int64_t i, int64_t j) { return !LocalVisible(local, i, j); });
-  scores = (scores * scale)
-               .masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  scores = scores * scale;
+  if (const double cap = p.local_softcap; cap > 0) {
+    scores = (scores / cap).tanh() * cap;
+  }
+  scores =
+      scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
   return at::matmul(scores.softmax(-1), v);
 }
 

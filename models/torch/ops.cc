@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
+#include <numbers>
 #include <optional>
 
 #include "models/torch/row_math.h"
@@ -180,8 +182,21 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   }
 };
 
-// Both gates are x sigmoid(s(x)); s and its derivative.
-struct Silu {
+// Gates are x y(x). Rows computes y of a row in place; Rise is x y'(x).
+// Here y = sigmoid(s(x)), from s and its derivative.
+template <typename G>
+struct SigmoidGate {
+  template <typename T>
+  static void Rows(T* x, int64_t width) {
+    for (int64_t c = 0; c < width; ++c) x[c] = G::Inner(x[c]);
+    Sigmoids(x, width);
+  }
+  template <typename T>
+  static T Rise(T x, T y) {
+    return x * y * (1 - y) * G::Slope(x);
+  }
+};
+struct Silu : SigmoidGate<Silu> {
   template <typename T>
   static T Inner(T x) {
     return x;
@@ -191,7 +206,7 @@ struct Silu {
     return T{1};
   }
 };
-struct GeluTanh {
+struct GeluTanh : SigmoidGate<GeluTanh> {
   static constexpr double kScale = 1.5957691216057308;  // 2 sqrt(2 / pi)
   static constexpr double kCubic = 0.044715;
   template <typename T>
@@ -201,6 +216,22 @@ struct GeluTanh {
   template <typename T>
   static T Slope(T x) {
     return T(kScale) * (T{1} + T(3 * kCubic) * x * x);
+  }
+};
+
+// y is the normal distribution function.
+struct GeluErf {
+  template <typename T>
+  static void Rows(T* x, int64_t width) {
+    for (int64_t c = 0; c < width; ++c) {
+      x[c] = std::erfc(-x[c] / std::numbers::sqrt2_v<T>) / 2;
+    }
+  }
+  template <typename T>
+  static T Rise(T x, T) {
+    constexpr T kPeak =
+        std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
+    return x * kPeak * std::exp(-x * x / 2);
   }
 };
 
@@ -220,20 +251,19 @@ void MultiplyGateBackward(const S* __restrict x, const S* __restrict sigmoid,
 #pragma omp simd
   for (int64_t c = 0; c < width; ++c) {
     const S g = static_cast<S>(grad[c]), y = sigmoid[c];
-    const S slope = y + x[c] * y * (1 - y) * G::Slope(x[c]);
+    const S slope = y + G::Rise(x[c], y);
     d_gate[c] = static_cast<T>(g * static_cast<S>(up[c]) * slope);
     d_up[c] = static_cast<T>(g * x[c] * y);
   }
 }
 
-// gate -> x, sigmoid(s(x)) of a row, widened.
+// gate -> x, y(x) of a row, widened.
 template <typename G, typename T, typename S>
 void LoadGate(const T* gate, int64_t width, S* x, S* sigmoid) {
   for (int64_t c = 0; c < width; ++c) {
-    x[c] = static_cast<S>(gate[c]);
-    sigmoid[c] = G::Inner(x[c]);
+    x[c] = sigmoid[c] = static_cast<S>(gate[c]);
   }
-  Sigmoids(sigmoid, width);
+  G::Rows(sigmoid, width);
 }
 
 template <typename G, typename T>
@@ -278,7 +308,8 @@ template <typename F>
 void WithGate(Gate gate, at::ScalarType type, const F& f) {
   WithType(type, [&](auto zero) {
     if (gate == Gate::kSilu) return f(Silu{}, zero);
-    return f(GeluTanh{}, zero);
+    if (gate == Gate::kGelu) return f(GeluTanh{}, zero);
+    return f(GeluErf{}, zero);
   });
 }
 

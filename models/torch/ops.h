@@ -16,8 +16,9 @@ at::Tensor Embed(const at::Tensor& tokens, const at::Tensor& previous,
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
                    at::ScalarType out);
 
-// kSilu: SwiGLU (arXiv 2002.05202). kGelu: GeGLU with the tanh form of GELU.
-enum class Gate { kSilu, kGelu };
+// kSilu: SwiGLU (arXiv 2002.05202). kGelu: GeGLU with the tanh form of GELU,
+// kGeluErf: with its definition.
+enum class Gate { kSilu, kGelu, kGeluErf };
 
 // gate(x[:, :F]) * x[:, F:], from [N, 2F] to [N, F], dtype of x.
 at::Tensor GatedProduct(const at::Tensor& gate_up, Gate gate);

@@ -20,9 +20,10 @@ struct Rotation {
     cosine.resize(length * half);
     sine.resize(length * half);
     for (int64_t i = 0; i < half; ++i) {
-      const double frequency =
+      const double frequency = ScaledFrequency(
+          positions.scaling,
           std::pow(positions.theta,
-                   -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+                   -2.0 * static_cast<double>(i) / static_cast<double>(dim)));
       for (int64_t t = 0; t < length; ++t) {
         const double angle = static_cast<double>(first + t) * frequency;
         cosine[t * half + i] = static_cast<S>(std::cos(angle));

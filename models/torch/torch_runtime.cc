@@ -7,7 +7,9 @@
 #include "models/runtime.h"
 #include "models/torch/checkpoint.h"
 #include "models/torch/guarded.h"
+#include "models/torch/hf_weights.h"
 #include "models/torch/torch_model.h"
+#include "models/torch/torch_scoring_model.h"
 #include "models/torch/trainer.h"
 
 namespace rattn {
@@ -42,6 +44,22 @@ class TorchRuntime : public ModelRuntime {
       const LoadedModel model = LoadModel(checkpoint);
       return std::make_unique<TorchModel>(model.config, model.parameters,
                                           Execution(execution));
+    });
+  }
+
+  std::unique_ptr<ScoringModel> LoadScoring(
+      const std::string& folder, const MixerOverrides& overrides,
+      const ExecutionOptions& options) const override {
+    return Guarded([&]() -> std::unique_ptr<ScoringModel> {
+      const HfModel model = LoadHfConfig(folder);
+      const ModelConfig config = WithOverrides(model.config, overrides);
+      const Execution execution(options);
+      const auto tensors = std::make_shared<const HfTensors>(folder);
+      return std::make_unique<TorchScoringModel>(
+          config,
+          LoadHfWeights(config, *model.architecture, *tensors,
+                        execution.dtype),
+          execution, tensors);
     });
   }
 

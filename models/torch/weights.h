@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,21 @@
 
 namespace rattn {
 
-// M d_model, F ffn_dim, V vocab_size, D head_dim; matrices are [out, in].
+// M d_model, F ffn_dim, V vocab_size, D head_dim, E experts; matrices are
+// [out, in]. Absent where the config does not ask for them.
 struct LayerWeights {
   at::Tensor attention_norm;  // [M]
   at::Tensor qkv;             // [(Hq + 2 Hkv) D, M]: q heads, k heads, v heads
+  at::Tensor qkv_bias;        // [(Hq + 2 Hkv) D]
   MixerWeights mixer;
-  at::Tensor attention_out;  // [M, Hq D]
-  at::Tensor ffn_norm;       // [M]
-  at::Tensor gate_up;        // [2 F, M]: gate, then up
-  at::Tensor down;           // [M, F]
+  at::Tensor attention_out;       // [M, Hq D]
+  at::Tensor attention_out_bias;  // [M]
+  at::Tensor attention_post_norm; // [M]
+  at::Tensor ffn_norm;            // [M]
+  at::Tensor router;              // [E, M]
+  at::Tensor gate_up;        // [2 F, M]: gate, then up; experts: [E, 2 F, M]
+  at::Tensor down;           // [M, F]; experts: [E, M, F]
+  at::Tensor ffn_post_norm;  // [M]
 };
 
 struct ModelWeights {
@@ -43,6 +50,13 @@ struct Parameter {
   int64_t offset = 0;  // of its first element in the flat buffer
   int64_t NumElements() const;
 };
+
+// Calls visit(name, tensor, shape and start) for every parameter of a config,
+// so that it can fill or read the tensor's place in `weights`.
+using WeightVisit =
+    std::function<void(const std::string&, at::Tensor&, const Parameter&)>;
+void VisitWeights(const ModelConfig& config, ModelWeights& weights,
+                  const WeightVisit& visit);
 
 // Every parameter of a config with its place in the flat buffer: first those
 // with two or more axes (weight decay applies to them), then the others. Each
@@ -68,7 +82,11 @@ ModelWeights ViewWeights(const ModelConfig& config,
                          const ParameterLayout& layout, const at::Tensor& flat,
                          const at::Tensor& flat_gradient = at::Tensor());
 
-// Copies whose matrices are in `dtype`; norms and embeddings stay as they are.
+// Replaces the matrices of the layers by f of them; norms, biases and routers
+// stay as they are.
+void MapMatrices(ModelWeights& weights,
+                 const std::function<at::Tensor(const at::Tensor&)>& f);
+// Copies of these and of the output head in `dtype`.
 void CastMatrices(ModelWeights& weights, at::ScalarType dtype);
 
 }  // namespace rattn
