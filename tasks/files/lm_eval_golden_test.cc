@@ -91,7 +91,7 @@ const std::vector<Golden>& Goldens() {
        0,
        1319,
        "fc360963b39ee52c26a82795124f9ad7da4d6a8fecf1b77e2502823b1669b3d0",
-       {@COT @}},
+       {0.002274450341167551, 0.008339651250947688}},
   };
   return goldens;
 }
