@@ -28,8 +28,8 @@ std::optional<std::pair<std::string, TextAnswer>> ParseLine(
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
   const auto key = json.find("key");
-  if (!key->is_string() || key->get_ref<const std::string&>().size() !=
-                               kKeyDigits) {
+  if (!key->is_string() ||
+      key->get_ref<const std::string&>().size() != kKeyDigits) {
     return std::nullopt;
   }
   TextAnswer answer;
@@ -121,8 +121,8 @@ void AnswerJournal::Add(const std::string& key, const TextAnswer& answer) {
 
 void AnswerJournal::Flush() {
   // One write a batch: processes that share the file do not mix their lines.
-  std::string_view left = waiting_lines_ > 0 ? std::string_view(waiting_)
-                                             : std::string_view();
+  std::string_view left =
+      waiting_lines_ > 0 ? std::string_view(waiting_) : std::string_view();
   while (!left.empty()) {
     const ssize_t n = write(descriptor_, left.data(), left.size());
     if (n < 0 && errno == EINTR) continue;

@@ -51,8 +51,8 @@ EvalTasks LoadEvalTasks(const std::vector<std::string>& names,
   std::vector<std::string> text;
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      throw UserError(fmt::format("unknown task '{}'{}", name,
-                                  NearestHint(name, known)));
+      throw UserError(
+          fmt::format("unknown task '{}'{}", name, NearestHint(name, known)));
     }
     if (name == kPerplexity) {
       tasks.perplexity = true;

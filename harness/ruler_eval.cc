@@ -65,8 +65,8 @@ class RulerRun {
     if (text_.limit) {
       const double limit = *text_.limit;
       const auto all = static_cast<double>(request.samples);
-      request.samples = static_cast<int64_t>(
-          limit < 1 ? std::ceil(all * limit) : std::min(limit, all));
+      request.samples = static_cast<int64_t>(limit < 1 ? std::ceil(all * limit)
+                                                       : std::min(limit, all));
     }
     return request;
   }
@@ -93,13 +93,11 @@ class RulerRun {
   }
 
   void RunLength(int64_t length, std::vector<RulerScoreRow>* rows) {
-    const auto samples =
-        MakeRulerSamples(options_.mode, task_, RequestAt(length), &sources_,
-                         tokenizer_);
+    const auto samples = MakeRulerSamples(
+        options_.mode, task_, RequestAt(length), &sources_, tokenizer_);
     std::vector<TextRequest> requests;
     for (const auto& sample : samples) requests.push_back(RequestOf(sample));
-    PairEncoder encoder(tokenizer_,
-                        std::max(model_.max_length(), length + 2));
+    PairEncoder encoder(tokenizer_, std::max(model_.max_length(), length + 2));
     if (result_.first_prompt.empty()) {
       result_.first_prompt = encoder.EncodeContext(*requests[0].context);
     }
@@ -123,8 +121,7 @@ class RulerRun {
     for (size_t i = 0; i < samples.size(); ++i) {
       answers.push_back({answered.answers[i].text, samples[i].outputs});
     }
-    const RulerTaskScore score =
-        ScoreRulerTask(answers, task_, options_.mode);
+    const RulerTaskScore score = ScoreRulerTask(answers, task_, options_.mode);
     rows->push_back({std::string(task_.name), length, score});
     TextMetric metric{std::to_string(length), "none",
                       MeanEstimate(score.of_samples), true};
