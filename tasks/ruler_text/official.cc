@@ -76,13 +76,13 @@ int64_t SearchUnits(PromptDrawer* drawer, const Plan& plan,
 struct Fitted {
   RulerPrompt prompt;
   std::vector<int64_t> tries;
+  bool fits = false;
 };
 
-// Redraws with one step less of haystack until the prompt fits; nothing if it
-// never does.
-std::optional<Fitted> DrawFitting(PromptDrawer* drawer, const Plan& plan,
-                                  int64_t units, int64_t index,
-                                  TokenCounter* counter) {
+// Redraws with one step less of haystack until the prompt fits, if it ever
+// does.
+Fitted DrawFitting(PromptDrawer* drawer, const Plan& plan, int64_t units,
+                   int64_t index, TokenCounter* counter) {
   Fitted fitted;
   for (int hopeless = 0; hopeless < kHopelessTries;) {
     std::optional<RulerPrompt> prompt = drawer->Sample(units, index);
@@ -90,6 +90,7 @@ std::optional<Fitted> DrawFitting(PromptDrawer* drawer, const Plan& plan,
       fitted.tries.push_back(counter->Count(prompt->Text()));
       if (fitted.tries.back() + plan.budget <= plan.length) {
         fitted.prompt = std::move(*prompt);
+        fitted.fits = true;
         return fitted;
       }
     }
@@ -99,13 +100,19 @@ std::optional<Fitted> DrawFitting(PromptDrawer* drawer, const Plan& plan,
       ++hopeless;
     }
   }
-  return std::nullopt;
+  return fitted;
 }
 
-// The least length that takes every sample with one step of haystack.
-int64_t LeastLength(PromptDrawer* drawer, const Plan& plan, int64_t samples,
+// The least length that takes every sample with one step of haystack, and the
+// sample that did not fit with what was tried: documents are cut to fewer than
+// a question needs, where no draw succeeds.
+int64_t LeastLength(PromptDrawer* drawer, const Plan& plan,
+                    const Fitted& misfit, int64_t samples,
                     TokenCounter* counter) {
   int64_t least = 0;
+  if (!misfit.tries.empty()) {
+    least = *std::min_element(misfit.tries.begin(), misfit.tries.end());
+  }
   for (int64_t i = 0; i < samples; ++i) {
     if (const auto prompt = drawer->Sample(plan.step, i)) {
       least = std::max(least, counter->Count(prompt->Text()));
@@ -142,16 +149,15 @@ class Generator {
     const int64_t units = SearchUnits(drawer.get(), plan_, counter_);
     std::vector<RulerTextSample> samples;
     for (int64_t i = 0; i < request_.samples; ++i) {
-      std::optional<Fitted> fitted =
-          DrawFitting(drawer.get(), plan_, units, i, counter_);
-      if (!fitted) {
-        ThrowTooShort(
-            task_, request_,
-            LeastLength(drawer.get(), plan_, request_.samples, counter_));
+      Fitted fitted = DrawFitting(drawer.get(), plan_, units, i, counter_);
+      if (!fitted.fits) {
+        ThrowTooShort(task_, request_,
+                      LeastLength(drawer.get(), plan_, fitted, request_.samples,
+                                  counter_));
       }
-      samples.push_back(ToSample(task_, std::move(fitted->prompt), i,
-                                 plan_.budget, counter_));
-      samples.back().tries = std::move(fitted->tries);
+      samples.push_back(
+          ToSample(task_, std::move(fitted.prompt), i, plan_.budget, counter_));
+      samples.back().tries = std::move(fitted.tries);
       samples.back().length = samples.back().tries.back() + plan_.budget;
     }
     return samples;
@@ -184,15 +190,14 @@ class Generator {
     VtDrawer example(base_, noise, /*is_example=*/true, &streams_);
     const Plan plan{.step = 5, .length = kExampleLength, .probe = 5};
     const int64_t units = SearchUnits(&example, plan, counter_);
-    const std::optional<Fitted> fitted =
-        DrawFitting(&example, plan, units, 0, counter_);
-    if (!fitted) {
+    const Fitted fitted = DrawFitting(&example, plan, units, 0, counter_);
+    if (!fitted.fits) {
       throw UserError(
           fmt::format("vt: no worked example fits {} tokens of this tokenizer",
                       kExampleLength));
     }
     const std::string text =
-        fitted->prompt.Text() + ' ' + Join(fitted->prompt.outputs, " ") + '\n';
+        fitted.prompt.Text() + ' ' + Join(fitted.prompt.outputs, " ") + '\n';
     plan_.extra = counter_->Count(text);
     auto drawer = std::make_unique<VtDrawer>(wrapped_, noise,
                                              /*is_example=*/false, &streams_);
