@@ -175,4 +175,9 @@ std::string ModelKey(const Json& identity) {
   return Sha256Hex(identity.dump());
 }
 
+std::string JournalPath(const Json& identity) {
+  return fmt::format("{}/answers/{}.jsonl", CacheFolder(),
+                     ModelKey(identity).substr(0, 16));
+}
+
 }  // namespace rattn

@@ -36,5 +36,7 @@ Json CheckpointIdentity(const CheckpointSpec& spec,
                         const std::string& tokenizer_fingerprint);
 // Stands for an identity in the keys of requests.
 std::string ModelKey(const Json& identity);
+// The journal of its answers in the cache.
+std::string JournalPath(const Json& identity);
 
 }  // namespace rattn

@@ -12,7 +12,6 @@
 #include "harness/eval_output.h"
 #include "harness/eval_progress.h"
 #include "harness/interrupt.h"
-#include "harness/products.h"
 #include "harness/verbs.h"
 #include "models/error.h"
 
@@ -43,13 +42,10 @@ void PrintPrompt(const Tokenizer& tokenizer, const std::string& task,
 }
 
 std::unique_ptr<AnswerJournal> OpenJournal(const EvalFlags& flags,
-                                           const std::string& key) {
+                                           const Json& identity) {
   if (flags.journal == "none") return nullptr;
-  const std::string path =
-      flags.journal.empty()
-          ? fmt::format("{}/answers/{}.jsonl", CacheFolder(), key.substr(0, 16))
-          : flags.journal;
-  return std::make_unique<AnswerJournal>(path);
+  return std::make_unique<AnswerJournal>(
+      flags.journal.empty() ? JournalPath(identity) : flags.journal);
 }
 
 class CheckpointRun {
@@ -69,10 +65,9 @@ class CheckpointRun {
     Say(fmt::format("{}: {}", spec_.folder, fmt::join(options.tasks, ", ")));
     tokenizer_ = LoadTokenizer(spec_.folder);
     facts_.identity = CheckpointIdentity(spec_, tokenizer_->fingerprint());
-    const std::string key = ModelKey(facts_.identity);
-    journal_ = OpenJournal(arguments_.flags, key);
+    journal_ = OpenJournal(arguments_.flags, facts_.identity);
     options.text.answers = journal_.get();
-    options.text.model_key = key;
+    options.text.model_key = ModelKey(facts_.identity);
     CheckpointEval eval(options, *tokenizer_);
     const auto start = std::chrono::steady_clock::now();
     const auto model = GetModelRuntime().LoadScoring(
