@@ -136,7 +136,8 @@ std::string FindDataFolder(const std::string& given) {
   if (folder.empty()) {
     throw UserError(
         "no data: name the folder of data sets with --data DIR (in sweeps "
-        "--set data=DIR) or RATTN_DATA; rattn list tasks names their files");
+        "--set data=DIR) or RATTN_DATA; rattn list text-tasks names their "
+        "files");
   }
   std::error_code none;
   if (!fs::is_directory(folder, none)) {

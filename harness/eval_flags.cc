@@ -99,7 +99,7 @@ void EvalFlags::AddTo(CLI::App* app) {
     app->add_flag(names, value, help)->group(kGroup);
   };
   add("-t,--tasks", tasks,
-      "tasks on real text, a list: rattn list tasks; ruler = its 13")
+      "tasks on real text, a list: rattn list text-tasks; ruler = its 13")
       ->delimiter(',');
   add("--data", data, "folder of their data (default: $RATTN_DATA)");
   add("-f,--num-fewshot", shots, "examples before a question");

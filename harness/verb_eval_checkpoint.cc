@@ -163,7 +163,7 @@ class CheckpointRun {
 int RunCheckpointEval(const CheckpointEvalArguments& arguments) {
   if (arguments.flags.tasks.empty()) {
     throw UserError(
-        "--tasks is missing: --tasks mmlu,hellaswag (rattn list tasks)");
+        "--tasks is missing: --tasks mmlu,hellaswag (rattn list text-tasks)");
   }
   return CheckpointRun(arguments).Run();
 }
