@@ -385,6 +385,7 @@ void Application::RunOnCache() {
     if (bytes > scratch.size()) scratch = AlignedBuffer(bytes);
     backend_.Extend(step, part, cache, {scratch.data(), scratch.size()});
   }
+  cache.AbsorbPending();
   if (buffers_.final_state) Copy(cache.state(), buffers_.final_state);
 }
 

@@ -32,11 +32,12 @@ figure { margin: 1.4rem 0 2rem; }
 .table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .86rem;
   font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap;
+th, td { padding: .28rem .7rem; text-align: right;
   border-bottom: 1px solid var(--line); }
+th { white-space: nowrap; }
 th { font-weight: 600; }
 th.l, td.l { text-align: left; }
-td.l:last-child { white-space: normal; min-width: 12rem; }
+td.l:last-child { min-width: 12rem; }
 li { margin: .25rem 0; }
 @media print { nav { display: none; } }
 )";

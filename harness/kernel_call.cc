@@ -55,13 +55,32 @@ KernelCall::KernelCall(const KernelCase& kernel, const Backend& backend,
   buffers_.q = Slice(inputs.q.view, 1, kernel.context, tokens);
   buffers_.k = Slice(inputs.k.view, 1, kernel.context, tokens);
   buffers_.v = Slice(inputs.v.view, 1, kernel.context, tokens);
+  if (kernel.separate_keys) buffers_.k_memory = buffers_.k;
   MakeOutputs();
   if (UsesCache(kernel.problem.phase)) {
     Prefill();
-    const KvCache first = caches_.front();
-    caches_.resize(std::max<int64_t>(caches, 1), first);
+    CopyCache(caches - 1);
   }
   workspace_ = AlignedBuffer(backend.WorkspaceBytes(kernel.problem));
+}
+
+// Copies differ in how many tokens wait for their state, so that successive
+// calls are in successive places of a period.
+void KernelCall::CopyCache(int64_t copies) {
+  for (int64_t i = 1; i <= copies; ++i) {
+    KvCache copy = caches_.front();
+    if (HasMemory(kernel_.problem.spec)) {
+      copy.SetPending(i % copy.absorb_every());
+    }
+    caches_.push_back(std::move(copy));
+  }
+}
+
+int64_t KernelCall::Period() const {
+  const Problem& problem = kernel_.problem;
+  const bool defers =
+      problem.phase == Phase::kDecode && HasMemory(problem.spec);
+  return defers ? AbsorbEvery(problem) : 1;
 }
 
 void KernelCall::MakeOutputs() {
@@ -88,7 +107,7 @@ void KernelCall::MakeOutputs() {
 }
 
 void KernelCall::Prefill() {
-  caches_.emplace_back(kernel_.problem);
+  caches_.emplace_back(kernel_.problem, kernel_.separate_keys);
   KvCache& cache = caches_.front();
   cache.Reserve(kernel_.context + kernel_.problem.shape.key_len);
   Problem piece = kernel_.problem;
@@ -103,6 +122,7 @@ void KernelCall::Prefill() {
     buffers.q = Slice(inputs_.q.view, 1, done, tokens);
     buffers.k = Slice(inputs_.k.view, 1, done, tokens);
     buffers.v = Slice(inputs_.v.view, 1, done, tokens);
+    if (kernel_.separate_keys) buffers.k_memory = buffers.k;
     buffers.o = o.view;
     const AlignedBuffer scratch(backend_.WorkspaceBytes(piece));
     backend_.Extend(piece, buffers, cache, {scratch.data(), scratch.size()});

@@ -15,6 +15,7 @@ struct KernelCase {
   Problem problem;      // query_len = key_len = new tokens
   int64_t context = 0;  // tokens in the cache before; 0 without a cache
   uint64_t seed = 0;
+  bool separate_keys = false;  // the memory's keys in a ring of their own
 };
 
 inline bool UsesCache(Phase phase) {
@@ -43,6 +44,8 @@ class KernelCall {
   // cache is set back to `context` tokens, so that calls are alike.
   void Run();
 
+  // Calls after which costs repeat: a deferred state is written now and then.
+  int64_t Period() const;
   const Buffers& buffers() const { return buffers_; }
   // Bytes of one cache; 0 without one.
   size_t CacheBytes() const;
@@ -50,6 +53,7 @@ class KernelCall {
  private:
   void MakeOutputs();
   void Prefill();
+  void CopyCache(int64_t copies);
 
   KernelCase kernel_;
   const Backend& backend_;

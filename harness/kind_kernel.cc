@@ -60,6 +60,11 @@ const Fields& KernelFields() {
         "tokens of a linear-attention chunk; 0 = the backend's choice"},
        {"state_every", kNatural, 0, false, false,
         "chunks between kept states; 0 = the backend's choice"},
+       {"absorb_every", kNatural, 0, false, false,
+        "decode: tokens that a state takes in at a time; 0 = the default"},
+       {"separate_keys", kFlag, false, false, false,
+        "extend and decode with rope: unrotated keys are kept for the memory, "
+        "not recovered"},
        {"cold", kFlag, false, false, false,
         "extend and decode: rotate caches larger than the last-level cache"},
        {"seed", kNatural, 0, false, false, "of the inputs"},
@@ -92,10 +97,12 @@ KernelCase CaseOf(const Json& values) {
              values.at("head_dim")};
   p.dtype = ParseDtype(values.at("dtype"));
   p.positions.rope = values.at("rope");
-  p.tiling = {values.at("chunk"), values.at("state_every")};
+  p.tiling = {values.at("chunk"), values.at("state_every"),
+              values.at("absorb_every")};
   const int threads = values.at("threads");
   p.threads = threads > 0 ? threads : omp_get_num_procs();
   kernel.seed = values.at("seed");
+  kernel.separate_keys = values.at("separate_keys");
   return kernel;
 }
 
@@ -109,8 +116,9 @@ void Normalize(Json& values, const std::string& origin) {
   CheckThreads(values, origin);
   // What a phase does not use must not make two cells of one measurement.
   if (values["phase"] != "extend") values["new_tokens"] = 1;
+  if (values["phase"] != "decode") values["absorb_every"] = 0;
   const Phase phase = PhaseOf(values["phase"]);
-  if (!UsesCache(phase)) values["cold"] = false;
+  if (!UsesCache(phase)) values["cold"] = values["separate_keys"] = false;
   if (!UsesCache(phase) && values["context"] == 0) {
     throw UserError(origin + ": context must be at least 1, not 0");
   }
@@ -167,7 +175,7 @@ class Subject {
     return call_ != nullptr && result_.status == CellStatus::kDone;
   }
   Contender contender(const std::string& name) {
-    return {name, [this] { call_->Run(); }};
+    return {name, [this] { call_->Run(); }, call_->Period()};
   }
   void Finish(const Samples& samples);
   CellResult& result() { return result_; }

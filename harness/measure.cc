@@ -45,7 +45,8 @@ int64_t CallsPerSample(const Contender& contender, double sample_seconds) {
     fastest = std::min(fastest, Since(begin));
   }
   const double calls = sample_seconds / std::max(fastest, 1e-9);
-  return static_cast<int64_t>(std::clamp(calls, 1.0, 1e6));
+  const auto whole = static_cast<int64_t>(std::clamp(calls, 1.0, 1e6));
+  return (whole + contender.period - 1) / contender.period * contender.period;
 }
 
 void Register(const Contender& contender, int64_t calls) {

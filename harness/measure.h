@@ -19,6 +19,8 @@ namespace rattn {
 struct Contender {
   std::string name;
   std::function<void()> call;
+  // Calls after which costs repeat: samples are whole numbers of periods.
+  int64_t period = 1;
 };
 
 struct StopRule {

@@ -27,6 +27,9 @@ Problem CacheProblem(const ModelConfig& config, int64_t layer,
   problem.phase = Phase::kDecode;
   problem.dtype = options.dtype;
   problem.shape.batch = options.batch;
+  // What the variant must keep: the few tokens that decoding lets wait beside
+  // a state are a choice of speed (kernels/kv_cache.h).
+  problem.tiling.absorb_every = 1;
   return problem;
 }
 

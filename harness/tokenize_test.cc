@@ -42,11 +42,11 @@ TEST_F(TokenizeTest, DecodesAndReadsLines) {
   EXPECT_THAT(Run({"--decode", "3,2,1"}).out, HasSubstr("\"<s>abb\""));
   EXPECT_THAT(Run({"--decode", "3,2,1", "--no-special"}).out,
               HasSubstr("\"abb\""));
-  std::ofstream(folder_ / "lines") << "ab\n\"a\\nb\"\n";
+  std::ofstream(folder_ / "lines") << "ab\n\"b\\na\"\n";
   const Ended ended =
       Run({"--file", folder_ / "lines", "--lines", "--json", "--no-special"});
   EXPECT_THAT(ended.out, HasSubstr("\"ids\":[2]"));
-  EXPECT_THAT(ended.out, HasSubstr("\"ids\":[0,1]"));
+  EXPECT_THAT(ended.out, HasSubstr("\"ids\":[1,0]"));
 }
 
 TEST_F(TokenizeTest, MisuseIsOneLine) {

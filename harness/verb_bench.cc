@@ -41,7 +41,8 @@ constexpr FieldFlag kAxisFlags[] = {{"--variant", "variant"},
                                     {"--head-dim", "head_dim"},
                                     {"--threads", "threads"},
                                     {"--chunk", "chunk"},
-                                    {"--state-every", "state_every"}};
+                                    {"--state-every", "state_every"},
+                                    {"--absorb-every", "absorb_every"}};
 constexpr FieldFlag kParamFlags[] = {{"--new-tokens", "new_tokens"},
                                      {"--seed", "seed"},
                                      {"--min-samples", "min_samples"},
@@ -55,6 +56,7 @@ struct BenchOptions {
   std::vector<std::string> backends = {"cpu"};
   bool cold = false;
   bool rope = false;
+  bool separate_keys = false;
   bool no_peaks = false;
   double time_limit = 600;
   std::string out;
@@ -63,8 +65,10 @@ struct BenchOptions {
 
 // Values of a cell without its backend, one per combination.
 std::vector<Json> Combinations(const BenchOptions& options) {
-  Json base = {
-      {"cold", options.cold}, {"rope", options.rope}, {"window_keys", 512}};
+  Json base = {{"cold", options.cold},
+               {"rope", options.rope},
+               {"separate_keys", options.separate_keys},
+               {"window_keys", 512}};
   for (size_t i = 0; i < std::size(kParamFlags); ++i) {
     if (!options.params[i].empty()) {
       base[kParamFlags[i].field] = ParseValue(options.params[i]);
@@ -103,8 +107,12 @@ std::string ShareText(const CellResult& result, const std::string& key) {
   return share > 0 ? fmt::format("{:.0f} %", 100 * share) : "-";
 }
 
-// "128/4": tokens of a chunk, chunks between kept states.
+// "128/4": tokens of a chunk, chunks between kept states. "x8": tokens that a
+// state takes in at a time.
 std::string TilingText(const Json& params) {
+  if (params.at("absorb_every") != 0) {
+    return fmt::format("x{}", params.at("absorb_every").get<int64_t>());
+  }
   const auto text = [&](const char* key) {
     const int64_t value = params.at(key);
     return value == 0 ? std::string("auto") : fmt::format("{}", value);
@@ -356,6 +364,8 @@ void AddBench(CLI::App& app, Action* action) {
   app.add_flag("--cold", options->cold,
                "extend and decode: caches larger than the last-level cache");
   app.add_flag("--rope", options->rope, "rotary positions");
+  app.add_flag("--separate-keys", options->separate_keys,
+               "keep unrotated keys for the memory beside the rotated ones");
   app.add_flag("--no-peaks", options->no_peaks,
                "do not measure the machine's peaks around each combination");
   app.add_option("--time-limit", options->time_limit,

@@ -103,6 +103,9 @@ TEST(CheckProblem, NamesWhatIsWrong) {
        }},
       {"chunk must be 0", [](Problem& p) { p.tiling.chunk = -1; }},
       {"state_every must be 0", [](Problem& p) { p.tiling.state_every = -1; }},
+      {"absorb_every must be 0",
+       [](Problem& p) { p.tiling.absorb_every = -1; }},
+      {"to 1024, got 1025", [](Problem& p) { p.tiling.absorb_every = 1025; }},
       {"threads must be 1", [](Problem& p) { p.threads = 0; }},
       {"theta",
        [](Problem& p) {

@@ -144,6 +144,11 @@ std::string CheckNumbers(const Problem& p) {
     return fmt::format("state_every must be 0 (automatic) or more, got {}",
                        p.tiling.state_every);
   }
+  constexpr int64_t kMostPending = 1024;
+  if (p.tiling.absorb_every < 0 || p.tiling.absorb_every > kMostPending) {
+    return fmt::format("absorb_every must be 0 (automatic) to {}, got {}",
+                       kMostPending, p.tiling.absorb_every);
+  }
   if (p.threads < 1) {
     return fmt::format("threads must be 1 or more, got {}", p.threads);
   }

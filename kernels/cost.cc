@@ -40,6 +40,11 @@ struct Counts {
   double chunk_rows = 0;      // rows times the tokens of their chunk
 };
 
+// Tokens that wait beside the state when a token is decoded, on average.
+double MeanPending(const Problem& p) {
+  return static_cast<double>(AbsorbEvery(p) - 1) / 2;
+}
+
 double ExecutedPairs(const Problem& p, const Span& span) {
   const int64_t window = LocalWindow(p.spec.local);
   const int64_t step = std::max<int64_t>(kBlockRows / GroupSize(p.shape), 1);
@@ -78,7 +83,9 @@ Counts Count(const Problem& p, int64_t context) {
     counts.reads =
         static_cast<double>(absorbed(span.end) - absorbed(span.first));
     const int64_t chunk = p.tiling.chunk > 0 ? p.tiling.chunk : kDefaultChunk;
-    if (span.rows() > 1) {
+    if (span.rows() == 1 && IsCached(p)) {
+      counts.chunk_rows = counts.reads * MeanPending(p);
+    } else if (span.rows() > 1) {
       counts.chunk_rows =
           counts.reads *
           static_cast<double>(std::min<int64_t>(
@@ -170,6 +177,20 @@ double StateBytes(const Problem& p, const Factors& f) {
   return WideBytes(p) * f.features * (f.state_heads * f.value_dim + key_sums);
 }
 
+// States and what waits for them, read and written by a call on a cache: a
+// step of decode writes the state once in `absorb_every`, and otherwise what
+// the step adds to those that wait.
+double StateTraffic(const Problem& p, const Factors& f) {
+  if (!HasMemory(p.spec)) return 0;
+  if (p.shape.query_len > 1) return 2 * StateBytes(p, f);
+  const double every = static_cast<double>(AbsorbEvery(p));
+  const double key_sums =
+      WideBytes(p) * f.features * (f.columns - f.value_dim) * f.kv_heads;
+  const double pending = WideBytes(p) * f.kv_heads * (f.features + f.value_dim);
+  return (StateBytes(p, f) - key_sums) * (1 + 1 / every) + 2 * key_sums +
+         pending * (MeanPending(p) + (every - 1) / every);
+}
+
 // fp32 tensors that phase kTrain keeps, per sequence.
 double KeptElements(const Problem& p) {
   const Shape& s = p.shape;
@@ -188,7 +209,7 @@ double ForwardBytes(const Problem& p, int64_t context, const Factors& f) {
     const int64_t written = has_keys ? p.shape.key_len : 0;
     bytes += ElementBytes(p) * RowElements(p.shape) *
              static_cast<double>(CachedRowsRead(p, context) + written);
-    bytes += 2 * StateBytes(p, f);
+    bytes += StateTraffic(p, f);
   }
   return f.batch * bytes;
 }
@@ -250,8 +271,10 @@ CacheBytes LayerCacheBytes(const Problem& p, int64_t tokens) {
              static_cast<int64_t>(ByteSize(p.dtype));
   if (HasMemory(p.spec)) {
     const bool sums = p.spec.memory.normalizer == Normalizer::kSum;
-    bytes.state = s.batch * FeatureDim(p) * wide *
-                  (StateHeads(p) * s.value_dim + (sums ? s.kv_heads : 0));
+    bytes.state = s.batch * wide *
+                  (FeatureDim(p) *
+                       (StateHeads(p) * s.value_dim + (sums ? s.kv_heads : 0)) +
+                   (AbsorbEvery(p) - 1) * s.kv_heads * PendingDim(p));
   }
   return bytes;
 }

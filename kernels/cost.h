@@ -22,7 +22,8 @@ struct Cost {
 Cost ForwardCost(const Problem& problem, int64_t context = 0);
 Cost BackwardCost(const Problem& problem);
 
-// Bytes of one layer's cache after `tokens` tokens: keys and values, states.
+// Bytes of one layer's cache after `tokens` tokens: keys and values, states
+// with the tokens that may wait for them.
 struct CacheBytes {
   int64_t kv = 0;
   int64_t state = 0;

@@ -111,6 +111,29 @@ TEST(Cost, UsefulFlopsAreThePairsOfTheDefinition) {
   }
 }
 
+Problem WithAbsorbEvery(Problem p, int64_t every) {
+  p.tiling.absorb_every = every;
+  return p;
+}
+
+// Bytes of states and of what waits for them that a call reads and writes, per
+// sequence: the mean of a period of steps, counted one by one.
+double StateTraffic(const Problem& p, int64_t every) {
+  if (!HasMemory(p.spec)) return 0;
+  const int64_t whole = LayerCacheBytes(WithAbsorbEvery(p, 1), 0).state / 3;
+  if (p.shape.query_len > 1) return 2 * static_cast<double>(whole);
+  const bool sums = p.spec.memory.normalizer == Normalizer::kSum;
+  const int64_t key_sums = sums ? 2 * FeatureDim(p) * 4 : 0;
+  const int64_t row = 2 * PendingDim(p) * 4;
+  int64_t bytes = 0;
+  for (int64_t waiting = 0; waiting < every; ++waiting) {
+    const bool absorbs = waiting == every - 1;
+    bytes += 2 * key_sums + (whole - key_sums) * (absorbs ? 2 : 1);
+    bytes += row * (waiting + (absorbs ? 0 : 1));
+  }
+  return static_cast<double>(bytes) / static_cast<double>(every);
+}
+
 TEST(Cost, BytesOfACallOnACache) {
   for (const Variant& variant : Catalog()) {
     for (const Call& call : Calls()) {
@@ -123,11 +146,12 @@ TEST(Cost, BytesOfACallOnACache) {
       const int64_t rows =
           n + (keeps ? n : 0) +
           (keeps ? BruteForce(p, call.context).cached_rows : 0);
-      const int64_t bytes = rows * row + n * 4 * (16 + 8) * 4 +
-                            2 * LayerCacheBytes(p, 0).state / 3;
-      EXPECT_EQ(ForwardCost(p, call.context).bytes,
-                3 * static_cast<double>(bytes))
-          << variant.name << " " << n << " after " << call.context;
+      const int64_t inputs = rows * row + n * 4 * (16 + 8) * 4;
+      for (int64_t every : {1, 4}) {
+        EXPECT_EQ(ForwardCost(WithAbsorbEvery(p, every), call.context).bytes,
+                  3 * (static_cast<double>(inputs) + StateTraffic(p, every)))
+            << variant.name << " " << n << " after " << call.context;
+      }
     }
   }
 }
@@ -178,6 +202,7 @@ TEST(Cost, CacheBytesAreWhatACacheAllocates) {
         p.state_per_query_head = per_query_head;
         for (Normalizer normalizer : {Normalizer::kNone, Normalizer::kSum}) {
           p.spec.memory.normalizer = normalizer;
+          p.tiling.absorb_every = normalizer == Normalizer::kSum ? 5 : 1;
           for (int64_t tokens : {1, 30, 52, 100, 256, 300, 1024}) {
             KvCache cache(p);
             cache.Reserve(tokens);

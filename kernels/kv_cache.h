@@ -10,6 +10,12 @@
 // With a memory that reads outside the window the ring holds tokens p-W..p-1
 // after p tokens and the state tokens 0..p-W-1: writing token p overwrites
 // exactly the token p-W that the memory must absorb first.
+//
+// Deferred absorption (decode): writing a state costs as much as reading it, so
+// a state may lack up to m-1 tokens that are kept beside it as phi(k) and v
+// ("pending") and read one by one; the m-th makes it take in all of them. They
+// could as well wait in m-1 more ring slots, at a quarter of the bytes, but
+// would have to be turned back and mapped to features at every step.
 #pragma once
 
 #include <cstddef>
@@ -81,8 +87,18 @@ class KvCache {
   TensorView state() const { return WithData(state_, state_bytes_); }
   TensorView key_sum() const { return WithData(key_sum_, key_sum_bytes_); }
 
+  // Tokens that the state takes in at a time, and how many of them wait.
+  int64_t absorb_every() const { return absorb_every_; }
+  int64_t pending() const { return pending_; }
+  void SetPending(int64_t tokens) { pending_ = tokens; }
+  // [B, kv_heads, absorb_every - 1, F + Dv], dtype of the state: phi(k), then
+  // v, of the tokens 0..pending-1 that wait; their phi(k) are part of key_sum.
+  TensorView pending_rows() const { return WithData(rows_, pending_bytes_); }
+  // Makes state() complete. On one thread: a step of decode does it in passing.
+  void AbsorbPending();
+
   size_t KvBytes() const;     // keys and values, measured
-  size_t StateBytes() const;  // states, measured
+  size_t StateBytes() const;  // states and what waits for them, measured
 
  private:
   struct Page {
@@ -108,9 +124,11 @@ class KvCache {
   int64_t length_ = 0;
   Page sink_page_;
   std::vector<Page> pages_;
-  AlignedBuffer state_bytes_, key_sum_bytes_;
+  int64_t absorb_every_ = 1;
+  int64_t pending_ = 0;
+  AlignedBuffer state_bytes_, key_sum_bytes_, pending_bytes_;
   // Shapes only: a copied cache has bytes of its own.
-  TensorView state_, key_sum_;
+  TensorView state_, key_sum_, rows_;
 };
 
 }  // namespace rattn

@@ -116,6 +116,41 @@ TEST(KvCache, SeparateMemoryKeysCostOneMoreKeyRing) {
   }
 }
 
+// Two tokens that wait, phi(k) = f + 1 or -1 and v = c or 1.
+TEST(KvCache, AbsorbsWhatWaitsIntoEveryStateOfItsHead) {
+  Problem p = MakeProblem(*FindVariant("linear"), 0);
+  p.state_per_query_head = true;
+  p.tiling.absorb_every = 3;
+  KvCache cache(p);
+  EXPECT_EQ(cache.absorb_every(), 3);
+  const int64_t features = FeatureDim(p), n = p.shape.value_dim;
+  const TensorView rows = cache.pending_rows();
+  ASSERT_EQ(rows.shape, (std::array<int64_t, 4>{2, 2, 2, features + n}));
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t h = 0; h < 2; ++h) {
+      for (int64_t i = 0; i < features + n; ++i) {
+        const bool key = i < features;
+        rows.Set(b, h, 0, i, static_cast<double>(key ? i + 1 : i - features));
+        rows.Set(b, h, 1, i, key ? -1 : 1);
+      }
+    }
+  }
+  cache.SetPending(2);
+  const KvCache copy = cache;
+  cache.AbsorbPending();
+  EXPECT_EQ(cache.pending(), 0);
+  for (int64_t hs = 0; hs < 4; ++hs) {
+    EXPECT_EQ(cache.state().Get(1, hs, 2, 5), 3 * 5 - 1);
+    EXPECT_EQ(copy.state().Get(1, hs, 2, 5), 0);
+  }
+  cache.AbsorbPending();
+  EXPECT_EQ(cache.state().Get(0, 3, 2, 5), 3 * 5 - 1);
+  EXPECT_EQ(copy.pending(), 2);
+  cache.SetPending(1);
+  cache.Reset();
+  EXPECT_EQ(cache.pending(), 0);
+}
+
 TEST(KvCache, ACopyIsASnapshot) {
   for (const Variant& variant : Catalog()) {
     const Problem p = MakeProblem(variant, 4);
@@ -155,6 +190,7 @@ TEST(KvCache, ResetForgets) {
 TEST(KvCache, StatesArePerKvHeadUnlessAskedFor) {
   for (const Variant& variant : Catalog()) {
     Problem p = MakeProblem(variant, 4);
+    p.tiling.absorb_every = 1;
     const KvCache small(p);
     p.state_per_query_head = true;
     const KvCache large(p);

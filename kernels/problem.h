@@ -45,6 +45,9 @@ struct Positions {
 struct Tiling {
   int64_t chunk = 0;        // tokens of a linear-attention chunk; 0 = backend
   int64_t state_every = 0;  // m: a state is kept every m chunks; 0 = backend
+  // Decode: a cached state takes in tokens so many at a time, until then they
+  // are read one by one; 1 = each at its own step, 0 = default.
+  int64_t absorb_every = 0;
 };
 
 struct Problem {
@@ -69,6 +72,11 @@ inline int64_t FeatureDim(const Problem& p) {
 }
 inline int64_t StateHeads(const Problem& p) {
   return p.state_per_query_head ? p.shape.query_heads : p.shape.kv_heads;
+}
+int64_t AbsorbEvery(const Problem& p);  // with the default; in kv_cache.cc
+// A token that waits for its absorption, as kept: phi(k), then v.
+inline int64_t PendingDim(const Problem& p) {
+  return FeatureDim(p) + p.shape.value_dim;
 }
 inline int64_t GroupSize(const Shape& s) { return s.query_heads / s.kv_heads; }
 

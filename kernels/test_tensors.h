@@ -192,6 +192,7 @@ inline KvCache RunExtend(const Backend& backend, Problem problem,
     backend.Extend(problem, part, cache, {bytes.data(), bytes.size()});
     at += count;
   }
+  cache.AbsorbPending();
   return cache;
 }
 

@@ -230,8 +230,9 @@ size_t Bf16FusedBytes(const Problem& problem) {
       [&](Arena* arena) { FusedScratch(plan, problem.threads, arena); });
 }
 
-void Bf16FusedForward(const LocalInputs& inputs, const Buffers& buffers,
-                      Workspace workspace) {
+void Bf16FusedForward([[maybe_unused]] const LocalInputs& inputs,
+                      [[maybe_unused]] const Buffers& buffers,
+                      [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::FusedForward(inputs, buffers, workspace);
 #endif

@@ -236,9 +236,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-void Bf16LinearBackward(const Problem& problem, const Buffers& buffers,
-                        const TensorView& d_out, const BranchGrads& grads,
-                        Workspace workspace) {
+void Bf16LinearBackward([[maybe_unused]] const Problem& problem,
+                        [[maybe_unused]] const Buffers& buffers,
+                        [[maybe_unused]] const TensorView& d_out,
+                        [[maybe_unused]] const BranchGrads& grads,
+                        [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::RunBf16LinearBackward(problem, buffers, d_out, grads, workspace);
 #endif

@@ -88,8 +88,10 @@ size_t Bf16LinearBytes(const Problem& problem) {
                   }));
 }
 
-void Bf16LinearForward(const Problem& problem, const Buffers& buffers,
-                       const TensorView& out, Workspace workspace) {
+void Bf16LinearForward([[maybe_unused]] const Problem& problem,
+                       [[maybe_unused]] const Buffers& buffers,
+                       [[maybe_unused]] const TensorView& out,
+                       [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::RunBf16LinearForward(problem, buffers, out, workspace);
 #endif

@@ -420,7 +420,7 @@ void Bf16SoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
   Arena arena(workspace.data);
   const Bf16BackwardKeys packed(plan, &arena);
   const size_t step = BytesOf([&](Arena* a) { Bf16BackwardScratch(plan, a); });
-  std::byte* scratch =
+  [[maybe_unused]] std::byte* scratch =
       arena.Take<std::byte>(static_cast<int64_t>(step) * problem.threads);
   const HeadRange all = {0, problem.shape.kv_heads};
   if (!grads.accumulate_k) FillHeads(grads.dk, all, 0, problem.threads);
@@ -429,7 +429,8 @@ void Bf16SoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,
     ClearBlindQueries(plan, LocalHeads(problem.spec, problem.shape.query_heads),
                       grads.dq);
   }
-  const Bf16BackwardCall call = {inputs, plan, packed, lse, out, d_out, grads};
+  [[maybe_unused]] const Bf16BackwardCall call = {inputs, plan,  packed, lse,
+                                                  out,    d_out, grads};
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::Bf16Backward(call, scratch, step);
 #endif

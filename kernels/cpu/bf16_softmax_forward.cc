@@ -55,8 +55,9 @@ size_t Bf16SoftmaxForwardBytes(const Problem& problem) {
          });
 }
 
-void Bf16SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
-                        Workspace workspace) {
+void Bf16SoftmaxForward([[maybe_unused]] const LocalInputs& inputs,
+                        [[maybe_unused]] const LocalOutputs& outputs,
+                        [[maybe_unused]] Workspace workspace) {
 #if HWY_TARGETS & HWY_AVX3
   N_AVX3::Bf16Forward(inputs, outputs, workspace);
 #endif

@@ -52,6 +52,12 @@ void LocalBackward(const Problem& problem, const Buffers& buffers,
 struct MemoryState {
   TensorView state;    // fp32 [B, Hs, F, Dv], rows contiguous
   TensorView key_sum;  // fp32 [B, Hkv, F, 1], Normalizer::kSum only
+  // Tokens that `state` lacks (KvCache::pending_rows), the first `waiting`.
+  TensorView pending = {};
+  int64_t waiting = 0;
+  // Whether the state takes in all of them and the new token, or the new one
+  // becomes row `waiting` of them.
+  bool absorb = true;
 };
 
 // MemoryBackward is counted in phase kTrain only: it keeps states along the
@@ -76,8 +82,18 @@ void MemoryBackward(const Problem& problem, const Buffers& buffers,
 // absorb yet), then reads the state with q (q_memory) into `out`
 // [B, 1, Hq, Dv]. The caller passes the evicted token, or the new one when the
 // memory reads everything.
-void MemoryStep(const Problem& problem, const Buffers& buffers, TensorView k,
-                TensorView v, const MemoryState& state, TensorView out,
-                Workspace workspace);
+struct MemoryStepJob {
+  Problem problem;
+  Buffers buffers;
+  TensorView k, v;
+  MemoryState state;
+  TensorView out;
+  Workspace workspace;
+
+  // A task is one KV head of one sequence.
+  int64_t tasks() const { return problem.shape.batch * problem.shape.kv_heads; }
+};
+// Tasks [0, job.tasks()) in any order, on threads below problem.threads.
+void RunMemoryStep(const MemoryStepJob& job, int64_t task, int thread);
 
 }  // namespace rattn

@@ -61,6 +61,21 @@ TEST(CpuCache, EveryIsaExtends) {
   ForceIsa("");
 }
 
+// States that take in every token at its step, or several later on.
+TEST(CpuCache, DeferredAbsorptionMatchesOneForward) {
+  const auto check = [](const Problem& problem, const TestOptions& options) {
+    if (!HasMemory(problem.spec)) return;
+    for (int64_t every : {1, 3, 16}) {
+      SCOPED_TRACE(every);
+      Problem p = problem;
+      p.tiling.absorb_every = every;
+      CheckExtend(p, options);
+    }
+  };
+  const std::vector<Case> cases = SmallCases();
+  ForEachProblem({cases[1], cases[2], cases[4], cases[6]}, check);
+}
+
 // Contexts beyond one part of the split over keys.
 TEST(CpuCache, DecodesLongContexts) {
   const Case c = {.name = "long",

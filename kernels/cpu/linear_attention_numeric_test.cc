@@ -341,8 +341,16 @@ void CheckSteps(Problem p) {
       k = row(c.k_.view, absorbed);
       v = row(c.v_.view, absorbed);
     }
-    MemoryStep(step, buffers, k, v, state, row(c.o_.view, t),
-               {base, memory.size() - 64});
+    const MemoryStepJob job = {step,
+                               buffers,
+                               k,
+                               v,
+                               state,
+                               row(c.o_.view, t),
+                               {base, memory.size() - 64}};
+    for (int64_t task = 0; task < job.tasks(); ++task) {
+      RunMemoryStep(job, task, static_cast<int>(task % p.threads));
+    }
   }
   Vec got = c.o_.Values();
   ClearForeignHeads(p, &got, s.value_dim);

@@ -81,13 +81,18 @@ struct BackwardWorker : TokenBlock {
 
 // One token per sequence. G group.
 struct StepWorker {
+  // Whole pairs of columns (decode_rows-inl.h) on every instruction set.
+  static int64_t ReadWidth(int64_t value_dim) {
+    return (value_dim + 31) / 32 * 32;
+  }
+
   StepWorker(const MemoryPlan& p, Arena* a)
       : row(a->Take<float>(std::max(p.head_dim, p.value_dim))),
         keys(a->Take<float>(p.features)),
         values(a->Take<float>(p.value_dim)),
         key_sum(a->Take<float>(p.features)),
         queries(a->Take<float>(p.group * p.features)),
-        read(a->Take<float>(p.group * p.value_dim)),
+        read(a->Take<float>(p.group * ReadWidth(p.value_dim))),
         state(a->Take<float>(p.state_size())) {}
 
   float* row;
@@ -95,7 +100,7 @@ struct StepWorker {
   float* values;   // [Dv]
   float* key_sum;  // [F]
   float* queries;  // phi(q) [G, F]
-  float* read;     // [G, Dv]
+  float* read;     // [G, width of Dv]
   float* state;    // zeros where no state is kept [F, state_ld]
 };
 

@@ -1,4 +1,4 @@
-// MemoryStep: the state is read, updated and applied to all query heads of a
+// RunMemoryStep: the state is read, updated and applied to all query heads of a
 // group in one pass over its memory, which is what a decode step costs.
 #include "kernels/cpu/targets.h"
 
@@ -7,103 +7,150 @@
 #include "hwy/foreach_target.h"
 #include "kernels/cpu/bf16_linear.h"
 #include "kernels/cpu/branch.h"
+#include "kernels/cpu/decode_rows-inl.h"
 #include "kernels/cpu/linear_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-// State rows that share one load and store of the outputs. FeatureDim is a
-// multiple of it.
+// State rows that share the loads of what they absorb. FeatureDim is a multiple
+// of it.
 inline constexpr int64_t kStateRows = 4;
 
-// Vector at v[0..count) of kStateRows state rows: state += k v^T (kAbsorb) and
-// read[h] += phi_q[h] state for `heads` heads.
-template <bool kAbsorb, typename Load, typename Store>
-HWY_INLINE void StepVector(const StepWorker& w, int64_t features,
-                           int64_t value_dim, int64_t f, int64_t i,
-                           int64_t heads, float* state, int64_t ld,
-                           const Load& load, const Store& store) {
+// Tokens that wait beside the state of one KV head: rows of phi(k), then v.
+struct Pending {
+  const float* rows = nullptr;
+  int64_t count = 0;
+  int64_t ld = 0;
+};
+
+// Vector at `i` of kStateRows state rows from feature f on: state += k v^T of
+// the tokens that wait and of the new one.
+template <typename Load, typename Store>
+HWY_INLINE void AbsorbVector(const StepWorker& w, const Pending& pending,
+                             int64_t features, int64_t f, int64_t i,
+                             float* state, int64_t ld, const Load& load,
+                             const Store& store) {
   const TileD d;
   TileV s[kStateRows];
 #pragma GCC unroll 4
-  for (int64_t r = 0; r < kStateRows; ++r) {
-    s[r] = load(state + r * ld + i);
-    if (kAbsorb) {
-      s[r] = hn::MulAdd(hn::Set(d, w.keys[f + r]), load(w.values + i), s[r]);
-      store(s[r], state + r * ld + i);
-    }
-  }
-  for (int64_t h = 0; h < heads; ++h) {
-    const float* q = w.queries + h * features + f;
-    float* read = w.read + h * value_dim + i;
-    TileV sum = load(read);
+  for (int64_t r = 0; r < kStateRows; ++r) s[r] = load(state + r * ld + i);
+  for (int64_t t = 0; t < pending.count; ++t) {
+    const float* row = pending.rows + t * pending.ld;
+    const TileV value = load(row + features + i);
 #pragma GCC unroll 4
     for (int64_t r = 0; r < kStateRows; ++r) {
-      sum = hn::MulAdd(hn::Set(d, q[r]), s[r], sum);
+      s[r] = hn::MulAdd(hn::Set(d, row[f + r]), value, s[r]);
     }
-    store(sum, read);
+  }
+  const TileV value = load(w.values + i);
+#pragma GCC unroll 4
+  for (int64_t r = 0; r < kStateRows; ++r) {
+    s[r] = hn::MulAdd(hn::Set(d, w.keys[f + r]), value, s[r]);
+    store(s[r], state + r * ld + i);
   }
 }
 
-template <bool kAbsorb>
-void StepState(const StepWorker& w, int64_t features, int64_t value_dim,
-               int64_t heads, float* state, int64_t ld) {
+inline void AbsorbRows(const StepWorker& w, const Pending& pending,
+                       int64_t features, int64_t value_dim, int64_t f,
+                       float* state, int64_t ld) {
   const TileD d;
   const int64_t lanes = hn::Lanes(d);
-  const auto load = [d](const float* p) { return hn::LoadU(d, p); };
-  const auto store = [d](TileV v, float* p) { hn::StoreU(v, d, p); };
-  const size_t rest = value_dim % lanes;
-  const auto load_rest = [rest](const float* p) { return LoadFirst(p, rest); };
-  const auto store_rest = [rest](TileV v, float* p) { StoreFirst(v, p, rest); };
-  for (int64_t f = 0; f < features; f += kStateRows) {
+  int64_t i = 0;
+  for (; i + lanes <= value_dim; i += lanes) {
+    AbsorbVector(
+        w, pending, features, f, i, state, ld,
+        [d](const float* p) HWY_ATTR { return hn::LoadU(d, p); },
+        [d](TileV v, float* p) HWY_ATTR { hn::StoreU(v, d, p); });
+  }
+  if (i == value_dim) return;
+  const size_t rest = value_dim - i;
+  AbsorbVector(
+      w, pending, features, f, i, state, ld,
+      [rest](const float* p) HWY_ATTR { return LoadFirst(p, rest); },
+      [rest](TileV v, float* p) HWY_ATTR { StoreFirst(v, p, rest); });
+}
+
+// Rows of a state that stay in the L1 cache between their update and the heads
+// that read them, while the next ones are fetched.
+inline constexpr int64_t kBlockRows = 32;
+inline constexpr float kOnes[] = {1, 1, 1, 1};
+
+// The state takes in what waits and the new token (`absorb`), then read[h] +=
+// phi_q[h] state for `heads` heads.
+inline void StepState(const StepWorker& w, const Pending& pending, bool absorb,
+                      int64_t features, int64_t value_dim, int64_t heads,
+                      float* state, int64_t ld) {
+  const int64_t width = StepWorker::ReadWidth(value_dim);
+  const int64_t row_bytes = ld * int64_t{sizeof(float)};
+  for (int64_t f = 0; f < features; f += kBlockRows) {
+    const int64_t count = std::min(kBlockRows, features - f);
     float* rows = state + f * ld;
-    int64_t i = 0;
-    for (; i + lanes <= value_dim; i += lanes) {
-      StepVector<kAbsorb>(w, features, value_dim, f, i, heads, rows, ld, load,
-                          store);
+    for (int64_t r = 0; absorb && r < count; r += kStateRows) {
+      AbsorbRows(w, pending, features, value_dim, f + r, rows + r * ld, ld);
     }
-    if (rest > 0) {
-      StepVector<kAbsorb>(w, features, value_dim, f, i, heads, rows, ld,
-                          load_rest, store_rest);
+    const Ahead ahead = {rows + count * ld,
+                         std::min(kBlockRows, features - f - count), row_bytes,
+                         row_bytes};
+    ForQueryBlocks(heads, [&](auto queries, int64_t h) HWY_ATTR {
+      AddRows<queries>(rows, count, value_dim, ld, w.queries + h * features + f,
+                       features, kOnes, w.read + h * width, width,
+                       h == 0 ? ahead : Ahead{});
+    });
+  }
+}
+
+// read[h] += sum_t <phi_q[h], phi_k[t]> v[t] over tokens that wait.
+inline void ReadPending(const StepWorker& w, const Pending& pending,
+                        int64_t features, int64_t value_dim, int64_t heads) {
+  for (int64_t t = 0; t < pending.count; ++t) {
+    const float* row = pending.rows + t * pending.ld;
+    for (int64_t h = 0; h < heads; ++h) {
+      const float weight = Dot(w.queries + h * features, row, features);
+      ScaleRow(weight, row + features, value_dim,
+               w.read + h * StepWorker::ReadWidth(value_dim), true);
     }
   }
 }
 
 class StepPass {
  public:
-  StepPass(const Problem& problem, const Buffers& buffers, TensorView k,
-           TensorView v, const MemoryState& state, TensorView out,
-           const MemoryPlan& plan, const StepScratch& scratch)
+  StepPass(const MemoryStepJob& job, const MemoryPlan& plan)
       : plan_(plan),
-        scratch_(scratch),
-        map_(problem.spec.memory.feature_map),
-        scale_(static_cast<float>(problem.memory_scale)),
-        q_(buffers.q_memory ? buffers.q_memory : buffers.q),
-        k_(k),
-        v_(v),
-        state_(state),
-        out_(out) {}
+        map_(job.problem.spec.memory.feature_map),
+        scale_(static_cast<float>(job.problem.memory_scale)),
+        q_(job.buffers.q_memory ? job.buffers.q_memory : job.buffers.q),
+        k_(job.k),
+        v_(job.v),
+        state_(job.state),
+        out_(job.out) {}
 
-  void Run(int threads) const {
-    ParallelFor(threads, plan_.heads_of_kv(), [this](int64_t task, int worker) {
-      RunHead(task / plan_.kv_heads, task % plan_.kv_heads,
-              scratch_.worker(worker));
-    });
-  }
-
- private:
   void RunHead(int64_t b, int64_t kv, const StepWorker& w) const {
     if (k_) {
       LoadFeatures(map_, k_, b, 0, 1, kv, w.row, w.keys, plan_.features);
       LoadRows(v_, b, 0, 1, kv, 1.f, w.values, plan_.value_dim);
     }
     if (normalized()) UpdateKeySum(b, kv, w);
+    const Pending pending = TakePending(b, kv, w);
     for (int64_t stream = 0; stream < plan_.streams; ++stream) {
-      RunStream(b, kv, stream, w);
+      RunStream(b, kv, stream, pending, w);
     }
   }
 
+  // The new token joins those that wait, unless the state takes in all.
+  Pending TakePending(int64_t b, int64_t kv, const StepWorker& w) const {
+    if (!state_.pending) return {};
+    Pending pending = {state_.pending.Row<const float>(b, kv, 0),
+                       state_.waiting, state_.pending.stride[2]};
+    if (!k_ || state_.absorb) return pending;
+    float* row = state_.pending.Row<float>(b, kv, pending.count++);
+    std::copy_n(w.keys, plan_.features, row);
+    std::copy_n(w.values, plan_.value_dim, row + plan_.features);
+    return pending;
+  }
+
+ private:
   void UpdateKeySum(int64_t b, int64_t kv, const StepWorker& w) const {
     for (int64_t f = 0; f < plan_.features; ++f) {
       const float added = k_ ? w.keys[f] : 0.f;
@@ -115,7 +162,7 @@ class StepPass {
     }
   }
 
-  void RunStream(int64_t b, int64_t kv, int64_t stream,
+  void RunStream(int64_t b, int64_t kv, int64_t stream, const Pending& pending,
                  const StepWorker& w) const {
     const HeadRange heads = plan_.readers(kv, stream);
     for (int64_t h = heads.begin; h < heads.end; ++h) {
@@ -123,7 +170,8 @@ class StepPass {
                    w.queries + (h - heads.begin) * plan_.features,
                    plan_.features);
     }
-    std::fill(w.read, w.read + heads.size() * plan_.value_dim, 0.f);
+    std::fill_n(w.read, heads.size() * StepWorker::ReadWidth(plan_.value_dim),
+                0.f);
     float* state = w.state;
     int64_t ld = plan_.state_ld;
     if (state_.state) {
@@ -132,15 +180,19 @@ class StepPass {
     } else {
       std::fill(state, state + plan_.state_size(), 0.f);
     }
-    const auto step = k_ ? StepState<true> : StepState<false>;
-    step(w, plan_.features, plan_.value_dim, heads.size(), state, ld);
+    const bool absorb = k_ && state_.absorb;
+    StepState(w, pending, absorb, plan_.features, plan_.value_dim, heads.size(),
+              state, ld);
+    if (!absorb) {
+      ReadPending(w, pending, plan_.features, plan_.value_dim, heads.size());
+    }
     for (int64_t h = heads.begin; h < heads.end; ++h) {
       Store(b, h, h - heads.begin, w);
     }
   }
 
   void Store(int64_t b, int64_t h, int64_t i, const StepWorker& w) const {
-    float* read = w.read + i * plan_.value_dim;
+    float* read = w.read + i * StepWorker::ReadWidth(plan_.value_dim);
     float by = 1.f;
     if (normalized()) {
       by = scale_ *
@@ -154,7 +206,6 @@ class StepPass {
   bool normalized() const { return plan_.columns > plan_.value_dim; }
 
   const MemoryPlan& plan_;
-  const StepScratch& scratch_;
   const FeatureMap map_;
   const float scale_;
   const TensorView q_, k_, v_;
@@ -162,11 +213,14 @@ class StepPass {
   const TensorView out_;
 };
 
-void RunStep(const Problem& problem, const Buffers& buffers, TensorView k,
-             TensorView v, const MemoryState& state, TensorView out,
-             const MemoryPlan& plan, const StepScratch& scratch) {
-  StepPass(problem, buffers, k, v, state, out, plan, scratch)
-      .Run(problem.threads);
+void RunTask(const MemoryStepJob& job, int64_t task, int thread) {
+  const MemoryPlan plan = MakeMemoryPlan(job.problem);
+  Arena arena(job.workspace.data);
+  const StepScratch scratch(plan, &arena);
+  // With a worker for every task, threads may have higher numbers.
+  const int64_t worker = plan.workers < job.tasks() ? thread : task;
+  StepPass(job, plan).RunHead(task / plan.kv_heads, task % plan.kv_heads,
+                              scratch.worker(static_cast<int>(worker)));
 }
 
 }  // namespace HWY_NAMESPACE
@@ -176,16 +230,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 
-HWY_EXPORT(RunStep);
+HWY_EXPORT(RunTask);
 
-void MemoryStep(const Problem& problem, const Buffers& buffers, TensorView k,
-                TensorView v, const MemoryState& state, TensorView out,
-                Workspace workspace) {
-  const MemoryPlan plan = MakeMemoryPlan(problem);
-  Arena arena(workspace.data);
-  const StepScratch scratch(plan, &arena);
-  HWY_DYNAMIC_DISPATCH(RunStep)
-  (problem, buffers, k, v, state, out, plan, scratch);
+void RunMemoryStep(const MemoryStepJob& job, int64_t task, int thread) {
+  HWY_DYNAMIC_DISPATCH(RunTask)(job, task, thread);
 }
 
 namespace {

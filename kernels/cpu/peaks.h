@@ -23,7 +23,8 @@ double PeakFedBf16Flops(int threads, double seconds);
 // 4), per second: the rate that softmax can reach.
 double PeakExps(int threads, double seconds);
 
-// Bytes per second of reading `bytes` per thread again and again.
+// Bytes per second of reading `bytes` per thread again and again, in huge pages
+// where the system gives them (as caches are).
 double PeakReadBandwidth(int64_t bytes, int threads, double seconds);
 
 }  // namespace rattn

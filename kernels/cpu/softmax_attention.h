@@ -28,11 +28,27 @@ void SoftmaxBackward(const LocalInputs& inputs, const Buffers& buffers,
                      const BranchGrads& grads, Workspace workspace);
 
 // One query per sequence on a cache; every key row is read once for all heads
-// of its group. Long contexts are cut into parts of a length that does not
-// depend on the threads.
+// of its group. A task is a part of the window of one KV head of one sequence;
+// how long a part is does not depend on the threads.
+struct DecodeJob {
+  LocalInputs in;
+  LocalOutputs out;
+  LocalPlan plan;
+  int64_t heads = 0;      // KV heads of all sequences
+  int64_t parts = 1;      // of a window
+  int64_t part_keys = 0;  // keys of a part
+  float* partials = nullptr;
+  std::byte* scratch = nullptr;  // of all threads
+
+  int64_t tasks() const { return heads * parts; }
+};
 size_t SoftmaxDecodeBytes(const Problem& problem);
-void SoftmaxDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
-                   Workspace workspace);
+DecodeJob MakeDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
+                     Workspace workspace);
+// Tasks [0, job.tasks()) in any order, on threads below problem.threads.
+void RunDecode(const DecodeJob& job, int64_t task, int thread);
+// After all tasks.
+void FinishDecode(const DecodeJob& job);
 
 // Rows of `in` [B, T, H, D] turned by the table's rows for the positions
 // table.begin + t (back again with sign -1) into `out`, fp32 with unit stride

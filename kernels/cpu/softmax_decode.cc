@@ -4,6 +4,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/softmax_decode.cc"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/decode_rows-inl.h"
 #include "kernels/cpu/softmax_tile-inl.h"
 
 #ifndef RATTN_KERNELS_CPU_SOFTMAX_DECODE_ONCE
@@ -15,26 +16,39 @@ namespace {
 // with few heads can occupy all threads.
 constexpr int64_t kSplitKeys = 1024;
 constexpr int64_t kMostSplits = 16;
+// With few heads shorter contexts are cut as well, into parts that are still
+// long beside the cost of a part.
+constexpr int64_t kLeastKeys = 256;
+constexpr int64_t kWantedTasks = 16;
 
-int64_t SplitCount(int64_t keys) {
-  return std::clamp<int64_t>((keys + kSplitKeys - 1) / kSplitKeys, 1,
-                             kMostSplits);
+// Of `keys` keys for each of `heads` KV heads: not a function of the threads.
+int64_t SplitCount(int64_t heads, int64_t keys) {
+  const auto pieces = [keys](int64_t length, int64_t most) {
+    return std::clamp<int64_t>((keys + length - 1) / length, 1, most);
+  };
+  return std::max(pieces(kSplitKeys, kMostSplits),
+                  pieces(kLeastKeys, (kWantedTasks + heads - 1) / heads));
 }
+
+// Whole pairs of columns on every instruction set.
+int64_t PairedWidth(int64_t dim) { return RoundUp(dim, 2 * kMaxLanes); }
 
 // Buffers of one thread.
 struct DecodeScratch {
-  float* query;   // [rows, D], scaled to base-2 logits
-  float* keys;    // [kKeyTile, D]
-  float* values;  // [kKeyTile, Dv]
-  float* scores;  // [rows, kKeyTile]
+  float* rows;     // [rows, D] queries, scaled to base-2 logits
+  float* queries;  // [rows, width of D], paired
+  float* scores;   // [rows, kKeyTile]
+  float* rescale;  // [rows]
+  float* out;      // [Dv]
 };
 
 DecodeScratch TakeDecodeScratch(const Problem& problem, Arena* arena) {
+  const Shape& shape = problem.shape;
   const int64_t rows = MakeLocalPlan(problem).rows;
-  return {arena->Take<float>(rows * problem.shape.head_dim),
-          arena->Take<float>(kKeyTile * problem.shape.head_dim),
-          arena->Take<float>(kKeyTile * problem.shape.value_dim),
-          arena->Take<float>(rows * kKeyTile)};
+  return {arena->Take<float>(rows * shape.head_dim),
+          arena->Take<float>(rows * PairedWidth(shape.head_dim)),
+          arena->Take<float>(rows * kKeyTile), arena->Take<float>(rows),
+          arena->Take<float>(shape.value_dim)};
 }
 
 size_t DecodeScratchBytes(const Problem& problem) {
@@ -45,28 +59,46 @@ size_t DecodeScratchBytes(const Problem& problem) {
 struct Partial {
   float* top;  // [group] maximum, base 2
   float* sum;  // [group] of 2^(score - top)
-  float* out;  // [group, Dv]
+  float* out;  // [group, width], paired
 };
 
 struct Partials {
   float* data = nullptr;
   int64_t group = 0;
-  int64_t value_dim = 0;
+  int64_t width = 0;
 
-  int64_t size() const { return RoundUp(group * (value_dim + 2), kMaxLanes); }
+  int64_t size() const { return RoundUp(group * (width + 2), kMaxLanes); }
   Partial at(int64_t index) const {
     float* top = data + index * size();
     return {top, top + group, top + 2 * group};
   }
 };
 
-Partials TakePartials(const Problem& problem, Arena* arena) {
+Partials PartialsAt(const Problem& problem, float* data) {
+  return {data, GroupSize(problem.shape), PairedWidth(problem.shape.value_dim)};
+}
+
+// Workspace of a call on at most `splits` parts.
+void TakeDecode(const Problem& problem, DecodeJob* job, Arena* arena) {
   const Shape& shape = problem.shape;
-  Partials partials = {nullptr, GroupSize(shape), shape.value_dim};
-  const int64_t splits = SplitCount(LocalWindow(problem.spec.local));
-  partials.data = arena->Take<float>(shape.batch * shape.kv_heads * splits *
-                                     partials.size());
-  return partials;
+  job->heads = shape.batch * shape.kv_heads;
+  const int64_t splits =
+      SplitCount(job->heads, LocalWindow(problem.spec.local));
+  job->partials = arena->Take<float>(job->heads * splits *
+                                     PartialsAt(problem, nullptr).size());
+  job->scratch =
+      arena->Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
+}
+
+QueryBlock GroupOf(const DecodeJob& job, int64_t head) {
+  const int64_t kv_heads = job.in.problem->shape.kv_heads;
+  return MakeBlock(job.in, job.plan, head / kv_heads, head % kv_heads, 0);
+}
+
+DecodeScratch ScratchOf(const DecodeJob& job, int thread) {
+  const Problem& problem = *job.in.problem;
+  Arena arena(job.scratch + thread * DecodeScratchBytes(problem));
+  return TakeDecodeScratch(problem, &arena);
 }
 
 }  // namespace
@@ -77,68 +109,16 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-// scores[h, j] of kHeads heads: each key is loaded once for all of them.
-template <int kHeads>
-void ScoreHeads(int64_t keys, int64_t dim, const float* query, const float* k,
-                int64_t ldk, float* scores) {
-  const TileD d;
-  const int64_t lanes = hn::Lanes(d);
-  for (int64_t j = 0; j < keys; ++j) {
-    const float* key = k + j * ldk;
-    TileV sum[kHeads];
-    for (int h = 0; h < kHeads; ++h) sum[h] = hn::Zero(d);
-    int64_t i = 0;
-    for (; i + lanes <= dim; i += lanes) {
-      const TileV x = hn::LoadU(d, key + i);
-#pragma GCC unroll 8
-      for (int h = 0; h < kHeads; ++h) {
-        sum[h] = hn::MulAdd(x, hn::LoadU(d, query + h * dim + i), sum[h]);
-      }
-    }
-    if (i < dim) {
-      const TileV x = LoadFirst(key + i, dim - i);
-#pragma GCC unroll 8
-      for (int h = 0; h < kHeads; ++h) {
-        sum[h] = hn::MulAdd(x, LoadFirst(query + h * dim + i, dim - i), sum[h]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int h = 0; h < kHeads; ++h) {
-      scores[h * kKeyTile + j] = hn::GetLane(hn::SumOfLanes(d, sum[h]));
-    }
-  }
-}
-
-inline void ScoreTile(int64_t heads, int64_t keys, int64_t dim,
-                      const float* query, const float* k, int64_t ldk,
-                      float* scores) {
-  int64_t h = 0;
-  for (; h + 4 <= heads; h += 4) {
-    ScoreHeads<4>(keys, dim, query + h * dim, k, ldk, scores + h * kKeyTile);
-  }
-  for (; h + 2 <= heads; h += 2) {
-    ScoreHeads<2>(keys, dim, query + h * dim, k, ldk, scores + h * kKeyTile);
-  }
-  if (h < heads) {
-    ScoreHeads<1>(keys, dim, query + h * dim, k, ldk, scores + h * kKeyTile);
-  }
-}
-
-// One head's scores become 2^(score - top), its maximum and sum move on, its
-// output so far is rescaled.
-inline void SoftmaxHead(int64_t keys, int64_t value_dim, float* scores,
-                        float* top, float* sum, float* out) {
+// One head's scores become 2^(score - top), its maximum and sum move on;
+// returns the factor that its output so far is to be multiplied by.
+inline float SoftmaxHead(int64_t keys, float* scores, float* top, float* sum) {
   const TileD d;
   const int64_t lanes = hn::Lanes(d);
   const int64_t padded = RoundUp(keys, lanes);
   std::fill(scores + keys, scores + padded, kMinusInfinity);
   const float old_top = *top;
   *top = HWY_MAX(old_top, RowMax(scores, padded));
-  if (*top > old_top) {
-    const float rescale = std::exp2(old_top - *top);
-    *sum *= rescale;
-    ScaleRow(rescale, out, value_dim, out, false);
-  }
+  const float rescale = *top > old_top ? std::exp2(old_top - *top) : 1.0f;
   const TileV shift = hn::Set(d, *top);
   TileV total = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += lanes) {
@@ -146,60 +126,89 @@ inline void SoftmaxHead(int64_t keys, int64_t value_dim, float* scores,
     hn::StoreU(p, d, scores + j);
     total = hn::Add(total, p);
   }
-  *sum += hn::GetLane(hn::SumOfLanes(d, total));
+  *sum = rescale * *sum + hn::GetLane(hn::SumOfLanes(d, total));
+  return rescale;
 }
 
-inline void DecodeKeys(const LocalInputs& in, const QueryBlock& block,
-                       KeyRange range, const Partial& to,
-                       const DecodeScratch& s) {
+// The keys of `range` as they lie in the cache, in pieces whose rows follow
+// each other. The values of a piece are fetched while its keys are read, and
+// the keys of the next one with the values.
+template <typename T>
+void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
+                const Partial& to, int64_t width, const DecodeScratch& s) {
+  const KvCache& cache = *in.k.cache;
   const Shape& shape = in.problem->shape;
-  for (int64_t first = range.begin; first < range.end; first += kKeyTile) {
-    const int64_t keys = std::min(kKeyTile, range.end - first);
-    int64_t ldk, ldv;
-    const float* k =
-        KeyRows(in.k, block.b, block.kv_head, first, keys, s.keys, &ldk);
-    ScoreTile(block.rows, keys, shape.head_dim, s.query, k, ldk, s.scores);
-    for (int64_t r = 0; r < block.rows; ++r) {
-      SoftmaxHead(keys, shape.value_dim, s.scores + r * kKeyTile, to.top + r,
-                  to.sum + r, to.out + r * shape.value_dim);
+  const int64_t row_bytes = sizeof(T) * shape.head_dim;
+  const int64_t value_bytes = sizeof(T) * shape.value_dim;
+  const auto piece = [&](int64_t first) {
+    return std::min({kKeyTile, range.end - first, ContiguousRun(cache, first)});
+  };
+  for (int64_t first = range.begin; first < range.end;) {
+    const int64_t keys = piece(first);
+    const int64_t next = first + keys;
+    const T* k =
+        static_cast<const T*>(in.k.CacheRow(block.b, block.kv_head, first));
+    const T* v =
+        static_cast<const T*>(in.v.CacheRow(block.b, block.kv_head, first));
+    Ahead keys_ahead;
+    if (next < range.end) {
+      keys_ahead = {in.k.CacheRow(block.b, block.kv_head, next), piece(next),
+                    row_bytes, row_bytes};
     }
-    const float* v =
-        KeyRows(in.v, block.b, block.kv_head, first, keys, s.values, &ldv);
-    GemmNN(block.rows, shape.value_dim, keys, s.scores, kKeyTile, v, ldv,
-           to.out, shape.value_dim, true);
+    const Ahead values_ahead = {v, keys, value_bytes, value_bytes};
+    const int64_t query_width = PairedWidth(shape.head_dim);
+    ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
+      ScoreRows<queries>(k, keys, shape.head_dim, s.queries + q * query_width,
+                         query_width, s.scores + q * kKeyTile, kKeyTile,
+                         q == 0 ? values_ahead : Ahead{});
+    });
+    for (int64_t r = 0; r < block.rows; ++r) {
+      s.rescale[r] =
+          SoftmaxHead(keys, s.scores + r * kKeyTile, to.top + r, to.sum + r);
+    }
+    ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
+      AddRows<queries>(v, keys, shape.value_dim, shape.value_dim,
+                       s.scores + q * kKeyTile, kKeyTile, s.rescale + q,
+                       to.out + q * width, width,
+                       q == 0 ? keys_ahead : Ahead{});
+    });
+    first = next;
   }
 }
 
-// Part `index` of `count` of the window's keys; the first also takes the
-// sinks.
-inline void DecodePart(const LocalInputs& in, const LocalPlan& plan,
-                       const QueryBlock& block, int64_t index, int64_t count,
-                       const Partial& to, const DecodeScratch& s) {
-  const int64_t value_dim = in.problem->shape.value_dim;
+// Part `index` of the window's keys; the first also takes the sinks.
+template <typename T>
+void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
+                const Partial& to, int64_t width, const DecodeScratch& s) {
+  const LocalInputs& in = job.in;
+  const int64_t dim = in.problem->shape.head_dim;
   std::fill_n(to.top, block.rows, kMinusInfinity);
   std::fill_n(to.sum, block.rows, 0.0f);
-  std::fill_n(to.out, block.rows * value_dim, 0.0f);
+  std::fill_n(to.out, block.rows * width, 0.0f);
   const float scale = static_cast<float>(LocalScale(*in.problem) * M_LOG2E);
-  const auto parts = BlockParts(in, plan, block);
+  const auto parts = BlockParts(in, job.plan, block);
   for (const BlockPart& part : parts) {
     const bool window = &part == &parts[1];
     KeyRange keys = part.keys;
     if (window) {
-      const int64_t length =
-          RoundUp((keys.size() + count - 1) / count, kKeyTile);
-      const int64_t begin = keys.begin + index * length;
-      keys = {begin, std::min(begin + length, keys.end)};
+      const int64_t begin = keys.begin + index * job.part_keys;
+      keys = {begin, std::min(begin + job.part_keys, keys.end)};
     }
     if (keys.size() == 0 || (!window && index > 0)) continue;
-    PackRows(in, block, in.q, scale, part.rotation, s.query);
-    DecodeKeys(in, block, keys, to, s);
+    PackRows(in, block, in.q, scale, part.rotation, s.rows);
+    for (int64_t r = 0; r < block.rows; ++r) {
+      PairRow<T>(s.rows + r * dim, dim, s.queries + r * PairedWidth(dim));
+    }
+    DecodeKeys<T>(in, block, keys, to, width, s);
   }
 }
 
 // Joins the parts of one group and stores its rows.
-inline void FinishGroup(const LocalInputs& in, const QueryBlock& block,
-                        const Partials& partials, int64_t first, int64_t count,
-                        const LocalOutputs& out) {
+template <typename T>
+void FinishGroup(const LocalInputs& in, const QueryBlock& block,
+                 const Partials& partials, int64_t first, int64_t count,
+                 const LocalOutputs& out, const DecodeScratch& s) {
+  const int64_t width = partials.width;
   const int64_t value_dim = in.problem->shape.value_dim;
   const Partial total = partials.at(first);
   for (int64_t r = 0; r < block.rows; ++r) {
@@ -213,15 +222,16 @@ inline void FinishGroup(const LocalInputs& in, const QueryBlock& block,
       top = HWY_MAX(top, partials.at(first + i).top[r]);
     }
     float sum = std::exp2(sink - top);
-    float* row = total.out + r * value_dim;
+    float* row = total.out + r * width;
     for (int64_t i = 0; i < count; ++i) {
       const Partial part = partials.at(first + i);
       const float weight = std::exp2(part.top[r] - top);
       sum += weight * part.sum[r];
-      ScaleRow(weight, part.out + r * value_dim, value_dim, row, i > 0);
+      ScaleRow(weight, part.out + r * width, width, row, i > 0);
     }
-    ScaleRow(1 / sum, row, value_dim, row, false);
-    StoreRows(row, value_dim, out.out, block.b, 0, 1, h, false);
+    ScaleRow(1 / sum, row, width, row, false);
+    UnpairRow<T>(row, value_dim, s.out);
+    StoreRows(s.out, value_dim, out.out, block.b, 0, 1, h, false);
     if (out.lse) {
       *out.lse.Row<float>(block.b, 0, h) = top * kLn2 + std::log(sum);
     }
@@ -231,35 +241,39 @@ inline void FinishGroup(const LocalInputs& in, const QueryBlock& block,
   }
 }
 
-void DecodePass(const LocalInputs& in, const LocalOutputs& out,
-                const Partials& partials, std::byte* scratch) {
-  const Problem& problem = *in.problem;
-  const Shape& shape = problem.shape;
-  const LocalPlan plan = MakeLocalPlan(problem);
-  const size_t step = DecodeScratchBytes(problem);
-  const auto group_of = [&](int64_t head) {
-    return MakeBlock(in, plan, head / shape.kv_heads, head % shape.kv_heads, 0);
-  };
-  const int64_t heads = shape.batch * shape.kv_heads;
-  const int64_t splits = SplitCount(WindowKeys(plan, group_of(0)).size());
-  ParallelFor(problem.threads, heads * splits,
-              [&](int64_t task, int thread) HWY_ATTR {
-                Arena arena(scratch + thread * step);
-                const DecodeScratch s = TakeDecodeScratch(problem, &arena);
-                const QueryBlock block = group_of(task / splits);
-                if (block.rows == 0) return;
-                DecodePart(in, plan, block, task % splits, splits,
-                           partials.at(task), s);
-                if (splits == 1) {
-                  FinishGroup(in, block, partials, task, 1, out);
-                }
-              });
-  if (splits == 1) return;
-  for (int64_t head = 0; head < heads; ++head) {
-    const QueryBlock block = group_of(head);
+template <typename T>
+void RunTask(const DecodeJob& job, int64_t head, int64_t part,
+             const DecodeScratch& s) {
+  const QueryBlock block = GroupOf(job, head);
+  if (block.rows == 0) return;
+  const Partials partials = PartialsAt(*job.in.problem, job.partials);
+  const int64_t at = head * job.parts + part;
+  DecodePart<T>(job, block, part, partials.at(at), partials.width, s);
+  if (job.parts == 1)
+    FinishGroup<T>(job.in, block, partials, at, 1, job.out, s);
+}
+
+template <typename T>
+void JoinParts(const DecodeJob& job) {
+  const Partials partials = PartialsAt(*job.in.problem, job.partials);
+  for (int64_t head = 0; head < job.heads; ++head) {
+    const QueryBlock block = GroupOf(job, head);
     if (block.rows == 0) continue;
-    FinishGroup(in, block, partials, head * splits, splits, out);
+    FinishGroup<T>(job.in, block, partials, head * job.parts, job.parts,
+                   job.out, ScratchOf(job, 0));
   }
+}
+
+void DecodeTask(const DecodeJob& job, int64_t task, int thread) {
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? RunTask<Bf16> : RunTask<float>;
+  run(job, task / job.parts, task % job.parts, ScratchOf(job, thread));
+}
+
+void DecodeJoin(const DecodeJob& job) {
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? JoinParts<Bf16> : JoinParts<float>;
+  run(job);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -269,24 +283,38 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rattn {
 namespace {
-HWY_EXPORT(DecodePass);
+HWY_EXPORT(DecodeTask);
+HWY_EXPORT(DecodeJoin);
 }  // namespace
 
 size_t SoftmaxDecodeBytes(const Problem& problem) {
   return BytesOf([&](Arena* arena) {
-    TakePartials(problem, arena);
-    arena->Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
+    DecodeJob job;
+    TakeDecode(problem, &job, arena);
   });
 }
 
-void SoftmaxDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
-                   Workspace workspace) {
+DecodeJob MakeDecode(const LocalInputs& inputs, const LocalOutputs& outputs,
+                     Workspace workspace) {
   const Problem& problem = *inputs.problem;
+  DecodeJob job = {
+      .in = inputs, .out = outputs, .plan = MakeLocalPlan(problem)};
   Arena arena(workspace.data);
-  const Partials partials = TakePartials(problem, &arena);
-  std::byte* scratch =
-      arena.Take<std::byte>(DecodeScratchBytes(problem) * problem.threads);
-  HWY_DYNAMIC_DISPATCH(DecodePass)(inputs, outputs, partials, scratch);
+  TakeDecode(problem, &job, &arena);
+  const int64_t keys = WindowKeys(job.plan, GroupOf(job, 0)).size();
+  const int64_t splits = SplitCount(job.heads, keys);
+  job.part_keys =
+      std::max(RoundUp((keys + splits - 1) / splits, kKeyTile), kKeyTile);
+  job.parts = std::max<int64_t>((keys + job.part_keys - 1) / job.part_keys, 1);
+  return job;
+}
+
+void RunDecode(const DecodeJob& job, int64_t task, int thread) {
+  HWY_DYNAMIC_DISPATCH(DecodeTask)(job, task, thread);
+}
+
+void FinishDecode(const DecodeJob& job) {
+  if (job.parts > 1) HWY_DYNAMIC_DISPATCH(DecodeJoin)(job);
 }
 
 }  // namespace rattn

@@ -26,13 +26,20 @@ inline constexpr float kLog2E = 1.44269504088896341f;
 inline constexpr float kLn2 = 0.693147180559945309f;
 inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// 2^x, relative error below 2e-7 for x in [-126, 127]; 0 below that. The
-// polynomial is the Chebyshev interpolant of 2^f on [-1/2, 1/2] (2.6e-9).
+// 2^x, relative error below 2e-7 for x in [-126, 127], below that at most
+// 2^-126, NaN for NaN. The polynomial is the Chebyshev interpolant of 2^f on
+// [-1/2, 1/2] (2.6e-9).
 HWY_INLINE TileV Exp2(TileV x) {
   const TileD d;
   const hn::RebindToSigned<TileD> d32;
+  const TileV least = hn::Set(d, -127.0f);
+#if HWY_TARGET == HWY_NEON || HWY_TARGET == HWY_SCALAR
+  // Their Max prefers numbers to NaN.
+  x = hn::IfThenElse(hn::Lt(x, least), least, x);
+#else
   // In this order a NaN passes.
-  x = hn::Max(hn::Set(d, -127.0f), x);
+  x = hn::Max(least, x);
+#endif
   const TileV n = hn::Round(x);
   const TileV f = hn::Sub(x, n);
   TileV p = hn::Set(d, 1.5469731913e-4f);

@@ -268,17 +268,7 @@ inline float RowMax(const float* x, int64_t n) {
   return hn::GetLane(hn::MaxOfLanes(d, best));
 }
 
-inline float RowSum(const float* x, int64_t n) {
-  const TileD d;
-  const int64_t lanes = hn::Lanes(d);
-  TileV sum = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
-  if (i < n) sum = hn::Add(sum, LoadFirst(x + i, n - i));
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-// e^x for x <= 88, -inf included; relative error below 2.5e-7, 0 below -87.33,
+// e^x for x <= 88, -inf included: relative error below 2.5e-7, 0 below -87.33,
 // NaN for NaN. Half the instructions of hwy/contrib/math (which also covers
 // denormals): the polynomial of Cephes' expf, x = n ln 2 + r.
 HWY_INLINE TileV Exp(TileV x) {
@@ -300,30 +290,6 @@ HWY_INLINE TileV Exp(TileV x) {
   const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
   const TileV power = hn::BitCast(d, hn::Add(exponent, hn::Set(di, 127 << 23)));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.33f)), hn::Mul(p, power));
-}
-
-// out = exp(scale * x - shift), relative error about 1e-7; returns the sum of
-// out. x = -inf gives 0. In place when out == x.
-inline float ExpRow(const float* x, int64_t n, float scale, float shift,
-                    float* out) {
-  const TileD d;
-  const int64_t lanes = hn::Lanes(d);
-  const TileV factor = hn::Set(d, scale);
-  const TileV offset = hn::Set(d, shift);
-  TileV sum = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const TileV y = Exp(hn::MulSub(hn::LoadU(d, x + i), factor, offset));
-    hn::StoreU(y, d, out + i);
-    sum = hn::Add(sum, y);
-  }
-  if (i < n) {
-    const size_t rest = n - i;
-    const TileV y = Exp(hn::MulSub(LoadFirst(x + i, rest), factor, offset));
-    StoreFirst(y, out + i, rest);
-    sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, rest), y));
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 // y = factor * x, added to y when `accumulate`.

@@ -63,6 +63,7 @@ class Reference final : public Backend {
 
   void Extend(const Problem& p, const Buffers& buffers, KvCache& cache,
               Workspace workspace) const override {
+    cache.AbsorbPending();
     ForEachPiece(Groups(p), p.threads, reference::ExtendScratch(p), workspace,
                  [&](int64_t piece, reference::Scratch scratch) {
                    reference::ExtendGroup(p, buffers, cache,

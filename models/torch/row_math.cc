@@ -39,7 +39,9 @@ struct SigmoidOp {
   template <class D, class V>
   HWY_ATTR V operator()(D d, V x) const {
     const V one = hn::Set(d, 1.0f);
-    return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+    // Highway's Exp is only defined below 104.
+    const V negated = hn::Min(hn::Neg(x), hn::Set(d, 88.0f));
+    return hn::Div(one, hn::Add(one, hn::Exp(d, negated)));
   }
 };
 
