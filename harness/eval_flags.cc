@@ -198,9 +198,9 @@ CheckpointSpec CheckpointSpecOf(const EvalFlags& flags, const Json& fields) {
   spec.execution.dtype = TextOf(fields, "dtype", "fp32");
   spec.execution.threads = static_cast<int>(
       std::min(IntegerOf(fields, "threads", 0, 0), kMostThreads));
-  CheckNamed({{"dtype", spec.execution.dtype}}, "dtype", {"fp32", "bf16"},
-             "eval");
-  CheckNamed({{"backend", spec.execution.backend}}, "backend",
+  CheckNamed(Json::object({{"dtype", spec.execution.dtype}}), "dtype",
+             {"fp32", "bf16"}, "eval");
+  CheckNamed(Json::object({{"backend", spec.execution.backend}}), "backend",
              BackendNames(/*with_aten=*/true), "eval");
   return spec;
 }

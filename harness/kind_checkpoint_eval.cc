@@ -76,8 +76,9 @@ void Normalize(Json& values, const std::string& origin) {
   const std::filesystem::path model = values["model"].get<std::string>();
   if (model.has_parent_path()) {
     values["folder"] = model.string();
-    values["model"] =
-        (model.has_filename() ? model : model.parent_path()).filename();
+    values["model"] = (model.has_filename() ? model : model.parent_path())
+                          .filename()
+                          .string();
   }
   if (!IsRuler(values["task"])) {
     values["length"] = nullptr;
@@ -100,19 +101,23 @@ void Check(const Cell& cell) {
 CheckpointSpec SpecOf(const Json& values) {
   CheckpointSpec spec;
   spec.folder = FolderOf(values);
-  spec.overrides = {IntegerOr(values["window_keys"], 0), values["variant"],
-                    IntegerOr(values["sinks"], -1),
-                    TextOr(values["layers"], "")};
+  spec.overrides = {
+      IntegerOr(values["window_keys"], 0), values["variant"].get<std::string>(),
+      IntegerOr(values["sinks"], -1), TextOr(values["layers"], "")};
   spec.execution = ExecutionOf(values);
   return spec;
 }
 
 CheckpointEvalOptions OptionsOf(const Json& values) {
   CheckpointEvalOptions options;
-  options.tasks = {values["task"]};
+  options.tasks = {values["task"].get<std::string>()};
   options.data = TextOr(values["data"], "");
-  if (!values["limit"].is_null()) options.text.limit = values["limit"];
-  if (!values["shots"].is_null()) options.text.shots = values["shots"];
+  if (!values["limit"].is_null()) {
+    options.text.limit = values["limit"].get<double>();
+  }
+  if (!values["shots"].is_null()) {
+    options.text.shots = values["shots"].get<int64_t>();
+  }
   options.ruler.mode = ParseRulerMode(values["ruler_mode"]);
   options.ruler.lengths = {IntegerOr(values["length"], kDefaultLength)};
   options.ruler.request.samples = values["samples"];
@@ -167,7 +172,7 @@ std::vector<Metric> GroupMetrics(const Json& group) {
     const Json error =
         group.value(name + "_stderr" + key.substr(comma), Json());
     if (error.is_number()) metric.standard_error = error.get<double>();
-    metric.n = group.at("sample_len");
+    metric.n = group.at("sample_len").get<int64_t>();
     metrics.push_back(metric);
   }
   return metrics;
