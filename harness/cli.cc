@@ -11,6 +11,7 @@
 
 #include "harness/backends.h"
 #include "harness/command_line.h"
+#include "harness/machine_tiles.h"
 #include "harness/verbs.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/nearest_name.h"
@@ -144,6 +145,8 @@ int RunAction(const CLI::App& app, const std::vector<Action>& actions) {
     throw UserError(isa.reason);
   }
   const std::string chosen = ParsedVerb(app)->get_name();
+  // Cells are started by a verb that has said it already.
+  LoadMachineTiles(/*quiet=*/chosen == "cell");
   for (size_t i = 0; i < Verbs().size(); ++i) {
     if (Verbs()[i].name == chosen) return actions[i]();
   }

@@ -11,6 +11,7 @@
 #include "harness/kernel_call.h"
 #include "harness/kernel_cells.h"
 #include "harness/kernel_check.h"
+#include "harness/kernel_tiles.h"
 #include "harness/kind_fields.h"
 #include "harness/kinds.h"
 #include "harness/machine.h"
@@ -196,6 +197,7 @@ class Subject {
         {"cache_bytes", call_->CacheBytes()},
         {"workspace_bytes", backend.WorkspaceBytes(kernel_.problem)},
         {"backend", backend.description()}};
+    AddTiles(kernel_.problem, backend, &result_.detail);
     // A fresh one: in cached phases the first call changed the state.
     call_ = std::make_unique<KernelCall>(kernel_, backend, inputs);
     const KernelCheck check =

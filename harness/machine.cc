@@ -16,6 +16,7 @@
 #include <sstream>
 #include <string>
 
+#include "harness/machine_tiles.h"
 #include "kernels/cpu/isa.h"
 
 namespace rattn {
@@ -106,15 +107,6 @@ Json IsaFlags() {
   return found;
 }
 
-std::string CpuName() {
-  for (const char* key : {"model name", "Model", "Processor"}) {
-    if (const auto names = CpuInfo(key); !names.empty()) return names.front();
-  }
-  utsname system = {};
-  uname(&system);
-  return system.machine;
-}
-
 Json Load() {
   double load[3];
   if (getloadavg(load, 3) != 3) return nullptr;
@@ -152,6 +144,15 @@ Json GitState() {
 
 }  // namespace
 
+std::string CpuName() {
+  for (const char* key : {"model name", "Model", "Processor"}) {
+    if (const auto names = CpuInfo(key); !names.empty()) return names.front();
+  }
+  utsname system = {};
+  uname(&system);
+  return system.machine;
+}
+
 int64_t LastLevelCacheBytes() {
   return std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 32 << 20);
 }
@@ -176,7 +177,8 @@ Json MachineFacts() {
       {"memory_bytes", memory.totalram * memory.mem_unit},
       {"free_memory_bytes", memory.freeram * memory.mem_unit},
       {"aslr", aslr.empty() ? Json() : Json(aslr != "0")},
-      {"system", SystemText()}});
+      {"system", SystemText()},
+      {"tuned_tiles", MachineTilesFacts()}});
   return facts;
 }
 

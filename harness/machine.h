@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "models/json_fields.h"
 
@@ -11,9 +12,12 @@ namespace rattn {
 // tell.
 int64_t LastLevelCacheBytes();
 
+// As the system names the processor.
+std::string CpuName();
+
 // name, cpu, sockets, cores, threads, caches, isa (supported and in use),
-// governor, load, memory, aslr, system. Figures that the system does not tell
-// are null.
+// governor, load, memory, aslr, system, tuned_tiles (machine_tiles.h). Figures
+// that the system does not tell are null.
 Json MachineFacts();
 
 // version, compiler, flags, type, git (commit, dirty; null outside a checkout),

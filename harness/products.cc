@@ -16,7 +16,7 @@ std::string CacheFolder() {
   if (const char* home = std::getenv("HOME")) {
     return std::string(home) + "/.cache/rattn";
   }
-  throw UserError("no folder for trained models: set RATTN_CACHE");
+  throw UserError("no cache folder: set RATTN_CACHE");
 }
 
 std::string ProductsFolder() { return CacheFolder() + "/products"; }

@@ -12,9 +12,10 @@
 
 namespace rattn {
 
-// $RATTN_CACHE, $XDG_CACHE_HOME/rattn or ~/.cache/rattn.
+// What is kept between runs: $RATTN_CACHE, $XDG_CACHE_HOME/rattn or
+// ~/.cache/rattn. Throws UserError if none of them is set.
 std::string CacheFolder();
-// "products" in it.
+// Below it.
 std::string ProductsFolder();
 
 struct TrainingSpec {

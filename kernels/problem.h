@@ -56,7 +56,7 @@ struct Problem {
   Shape shape;
   Dtype dtype = Dtype::kF32;
   Positions positions;
-  double local_scale = 0;   // 0 = 1/sqrt(head_dim)
+  double local_scale = 0;  // 0 = 1/sqrt(head_dim)
   // c > 0: scaled scores s become c tanh(s / c) (Gemma 2). No backend has it.
   double local_softcap = 0;
   double memory_scale = 1;  // multiplies phi(q), in the normalizer as well

@@ -127,8 +127,8 @@ std::vector<std::string> LayerTensorNames(const HfArchitecture& architecture,
   if (expert != nullptr) {
     for (int64_t e = 0; e < experts; ++e) {
       for (const std::string_view theirs : expert->theirs) {
-        names.push_back(fmt::format("{}block_sparse_moe.experts.{}.{}", layer,
-                                    e, theirs));
+        names.push_back(
+            fmt::format("{}block_sparse_moe.experts.{}.{}", layer, e, theirs));
       }
     }
     return names;
@@ -155,9 +155,9 @@ const HfArchitecture& FindHfArchitecture(std::string_view name,
     if (architecture.name == name) return architecture;
     known.push_back(architecture.name);
   }
-  throw UserError(fmt::format(
-      "{}: unknown architecture \"{}\"; this program knows {}", origin, name,
-      fmt::join(known, ", ")));
+  throw UserError(
+      fmt::format("{}: unknown architecture \"{}\"; this program knows {}",
+                  origin, name, fmt::join(known, ", ")));
 }
 
 std::vector<std::string> HfTensorNames(const HfArchitecture& architecture,

@@ -11,7 +11,7 @@
 namespace rattn {
 
 struct HfArchitecture {
-  std::string_view name;    // of "architectures" in config.json
+  std::string_view name;      // of "architectures" in config.json
   std::string_view config{};  // key of the language model's part; "" = the top
 
   // Which layers are windows where the config has no "layer_types".
@@ -29,14 +29,14 @@ struct HfArchitecture {
   bool qk_norm = false;
   bool post_norms = false;
   bool experts = false;
-  bool scaled_embedding = false;    // by sqrt(hidden_size)
-  double norm_offset = 0;           // added to the norms' stored weights
-  bool tied = false;                // without "tie_word_embeddings"
-  double attention_softcap = 0;     // without "attn_logit_softcapping"
-  double logit_softcap = 0;         // without "final_logit_softcapping"
-  double query_pre_attn_scalar = 0; // without that key; 0 = head_dim
-  double rope_theta = 1e4;          // without "rope_theta"
-  double local_rope_theta = 0;      // without "rope_local_base_freq"; 0 = same
+  bool scaled_embedding = false;     // by sqrt(hidden_size)
+  double norm_offset = 0;            // added to the norms' stored weights
+  bool tied = false;                 // without "tie_word_embeddings"
+  double attention_softcap = 0;      // without "attn_logit_softcapping"
+  double logit_softcap = 0;          // without "final_logit_softcapping"
+  double query_pre_attn_scalar = 0;  // without that key; 0 = head_dim
+  double rope_theta = 1e4;           // without "rope_theta"
+  double local_rope_theta = 0;       // without "rope_local_base_freq"; 0 = same
 };
 
 std::span<const HfArchitecture> HfArchitectures();

@@ -63,17 +63,18 @@ class Values {
 std::string FeedForward(const Values& values) {
   const std::string activation = values.Get<std::string>(
       "hidden_activation", values.Get<std::string>("hidden_act", "silu"));
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kKnown =
-      {{{"silu", "swiglu"},
-        {"gelu_pytorch_tanh", "geglu"},
-        {"gelu_new", "geglu"},
-        {"gelu", "geglu_erf"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4>
+      kKnown = {{{"silu", "swiglu"},
+                 {"gelu_pytorch_tanh", "geglu"},
+                 {"gelu_new", "geglu"},
+                 {"gelu", "geglu_erf"}}};
   for (const auto& [theirs, ours] : kKnown) {
     if (activation == theirs) return std::string(ours);
   }
-  values.Fail(fmt::format("\"hidden_act\" {} is not one of silu, gelu_new, "
-                          "gelu_pytorch_tanh and gelu",
-                          activation));
+  values.Fail(
+      fmt::format("\"hidden_act\" {} is not one of silu, gelu_new, "
+                  "gelu_pytorch_tanh and gelu",
+                  activation));
 }
 
 RopeScalingConfig Scaling(const Values& values) {
@@ -137,9 +138,10 @@ std::vector<std::string> Pattern(const Values& values,
     for (const auto& type :
          values.Get<std::vector<std::string>>("layer_types")) {
       if (type != "sliding_attention" && type != "full_attention") {
-        values.Fail(fmt::format("layer type \"{}\" is not one of "
-                                "sliding_attention and full_attention",
-                                type));
+        values.Fail(
+            fmt::format("layer type \"{}\" is not one of "
+                        "sliding_attention and full_attention",
+                        type));
       }
       pattern.push_back(type == "sliding_attention" ? "local" : "global");
     }
@@ -190,8 +192,8 @@ std::vector<std::string> ShortestPeriod(const std::vector<std::string>& list) {
 void ReadMixers(const Values& values, const HfArchitecture& architecture,
                 ModelConfig* config) {
   if (config->layers < 1 || config->layers > 1 << 14) {
-    values.Fail(fmt::format("\"num_hidden_layers\" cannot be {}",
-                            config->layers));
+    values.Fail(
+        fmt::format("\"num_hidden_layers\" cannot be {}", config->layers));
   }
   config->pattern =
       ShortestPeriod(Pattern(values, architecture, config->layers));
@@ -233,8 +235,7 @@ void ReadScales(const Values& values, const HfArchitecture& architecture,
       cap("final_logit_softcapping", architecture.logit_softcap);
 }
 
-ModelConfig ReadConfig(const Values& values,
-                       const HfArchitecture& architecture,
+ModelConfig ReadConfig(const Values& values, const HfArchitecture& architecture,
                        const std::string& name) {
   ModelConfig config;
   config.name = name;

@@ -54,7 +54,8 @@ TEST(HfConfig, LlamaThreeScalesItsFrequencies) {
   // Waves of 8192 / 4 tokens and shorter stay, those from 8192 tokens on are
   // slowed down by the factor.
   const double turn = 2 * std::acos(-1.0);
-  EXPECT_DOUBLE_EQ(ScaledFrequency(positions.scaling, turn / 2000), turn / 2000);
+  EXPECT_DOUBLE_EQ(ScaledFrequency(positions.scaling, turn / 2000),
+                   turn / 2000);
   EXPECT_DOUBLE_EQ(ScaledFrequency(positions.scaling, turn / 9000),
                    turn / 9000 / 32);
   const double between = ScaledFrequency(positions.scaling, turn / 4096);
@@ -62,7 +63,8 @@ TEST(HfConfig, LlamaThreeScalesItsFrequencies) {
 }
 
 TEST(HfConfig, MistralWindowsAllLayersOrNone) {
-  const ModelConfig c = Parsed("MistralForCausalLM", R"({"sliding_window": 7})");
+  const ModelConfig c =
+      Parsed("MistralForCausalLM", R"({"sliding_window": 7})");
   EXPECT_EQ(c.pattern, std::vector<std::string>{"local"});
   EXPECT_EQ(LayerProblem(c, 0).spec.local.window_keys, 7);
   EXPECT_EQ(Parsed("MistralForCausalLM", R"({"sliding_window": null})").pattern,
@@ -125,24 +127,23 @@ TEST(HfConfig, GemmaThreeHasTwoRopeBases) {
                                 "rope_theta": 10000.0}})",
       "rope");
   outer["text_config"] = inner;
-  const ModelConfig later =
-      ParseHfConfig(outer.dump(), "c.json", "m").config;
+  const ModelConfig later = ParseHfConfig(outer.dump(), "c.json", "m").config;
   EXPECT_EQ(later.pattern, c.pattern);
   EXPECT_EQ(later.local, c.local);
   EXPECT_EQ(later.global, c.global);
 }
 
 TEST(HfConfig, QwenHasBiasesOrNorms) {
-  const ModelConfig two = Parsed(
-      "Qwen2ForCausalLM",
-      R"({"use_sliding_window": false, "sliding_window": 4096,
+  const ModelConfig two =
+      Parsed("Qwen2ForCausalLM",
+             R"({"use_sliding_window": false, "sliding_window": 4096,
           "max_window_layers": 6, "tie_word_embeddings": true})");
   EXPECT_TRUE(two.qkv_bias);
   EXPECT_FALSE(two.attention_out_bias);
   EXPECT_EQ(two.pattern, std::vector<std::string>{"global"});
-  const ModelConfig windowed = Parsed(
-      "Qwen2ForCausalLM",
-      R"({"use_sliding_window": true, "sliding_window": 16,
+  const ModelConfig windowed =
+      Parsed("Qwen2ForCausalLM",
+             R"({"use_sliding_window": true, "sliding_window": 16,
           "max_window_layers": 6})");
   EXPECT_FALSE(IsLocalLayer(windowed, 5));
   EXPECT_TRUE(IsLocalLayer(windowed, 6));

@@ -27,8 +27,8 @@ struct TrainOptions {
   int64_t steps = 500;
   int64_t batch = 32;
   double lr = 4e-3;
-  double lr_end = 0;             // cosine end, as a share of lr
-  double warmup = 0.05;          // share of the steps
+  double lr_end = 0;     // cosine end, as a share of lr
+  double warmup = 0.05;  // share of the steps
   double beta1 = 0.9;
   double beta2 = 0.98;
   double weight_decay = 0.01;    // on tensors of two or more axes
@@ -45,12 +45,12 @@ struct TrainProgress {
 };
 
 struct TrainResult {
-  double loss = 0;       // mean of the last 20 steps
-  double seconds = 0;    // of this process (a resumed run: its own share)
+  double loss = 0;     // mean of the last 20 steps
+  double seconds = 0;  // of this process (a resumed run: its own share)
   double tokens_per_s = 0;
   int64_t parameters = 0;
-  int64_t resumed_from = 0;         // step that the checkpoint stood at
-  std::vector<float> loss_curve;    // one value per step
+  int64_t resumed_from = 0;       // step that the checkpoint stood at
+  std::vector<float> loss_curve;  // one value per step
 };
 
 class ModelRuntime {

@@ -16,10 +16,6 @@
 
 namespace rattn {
 
-// Rows and keys of one step.
-inline constexpr int64_t kBackwardRows = 256;
-inline constexpr int64_t kBackwardKeys = 128;
-
 struct BackwardJob {
   KeyRange queries;           // query indices
   KeyRange keys;              // begins at a multiple of 32
@@ -28,7 +24,9 @@ struct BackwardJob {
 
 struct Bf16BackwardPlan {
   explicit Bf16BackwardPlan(const Problem& problem)
-      : local(MakeLocalPlan(problem, kBackwardRows)),
+      : local(MakeLocalPlan(
+            problem, TileSizesOf(TilePath::kTiles, problem).backward_rows)),
+        rows(RoundUp(local.rows, 32)),
         queries(problem.shape.query_len),
         keys(problem.shape.key_len),
         first_position(keys - queries),
@@ -82,6 +80,7 @@ struct Bf16BackwardPlan {
   static constexpr int64_t kMostReach = 1024;
 
   LocalPlan local;
+  int64_t rows;  // of a step, in whole squares of 32
   int64_t queries, keys, first_position;
   int64_t depth, value_dim;  // padded
   int64_t groups;            // of 32 keys
@@ -110,21 +109,21 @@ struct Bf16BackwardKeys {
 struct Bf16BackwardScratch {
   Bf16BackwardScratch(const Bf16BackwardPlan& plan, Arena* arena) {
     const int64_t widest = std::max(plan.depth, plan.value_dim);
-    constexpr int64_t kSquare = kBackwardRows * kBackwardKeys;
-    staged = arena->Take<Bf16>(kBackwardRows * widest);
+    const int64_t square = plan.rows * kBackwardKeys;
+    staged = arena->Take<Bf16>(plan.rows * widest);
     wide = arena->Take<float>(widest);
-    query = arena->Take<Bf16>(kBackwardRows * plan.depth);
-    deep_query = arena->Take<Bf16>(kBackwardRows * plan.depth);
-    d_out = arena->Take<Bf16>(kBackwardRows * plan.value_dim);
-    deep_d_out = arena->Take<Bf16>(kBackwardRows * plan.value_dim);
-    lse = arena->Take<float>(kBackwardRows);
-    delta = arena->Take<float>(kBackwardRows);
+    query = arena->Take<Bf16>(plan.rows * plan.depth);
+    deep_query = arena->Take<Bf16>(plan.rows * plan.depth);
+    d_out = arena->Take<Bf16>(plan.rows * plan.value_dim);
+    deep_d_out = arena->Take<Bf16>(plan.rows * plan.value_dim);
+    lse = arena->Take<float>(plan.rows);
+    delta = arena->Take<float>(plan.rows);
     scores = arena->Take<float>(32 * 32);
     d_probs = arena->Take<float>(32 * 32);
-    probs = arena->Take<Bf16>(kSquare);
-    d_scores = arena->Take<Bf16>(kSquare);
-    deep_d_scores = arena->Take<Bf16>(kSquare);
-    dq = arena->Take<float>(kBackwardRows * plan.depth);
+    probs = arena->Take<Bf16>(square);
+    d_scores = arena->Take<Bf16>(square);
+    deep_d_scores = arena->Take<Bf16>(square);
+    dq = arena->Take<float>(plan.rows * plan.depth);
     dk = arena->Take<float>(plan.JobKeys() * plan.depth);
     dv = arena->Take<float>(plan.JobKeys() * plan.value_dim);
     rows = arena->Take<float>(16 * widest);

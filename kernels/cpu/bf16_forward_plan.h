@@ -14,14 +14,6 @@
 
 namespace rattn {
 
-// 64 x 64 fp32 scores are 16 KiB and stay in the L1 cache; the probabilities of
-// a block of pieces are multiplied by V together, so that the accumulators
-// pass by once per block.
-inline constexpr int64_t kStripRows = 64;
-inline constexpr int64_t kPieceKeys = 64;
-inline constexpr int64_t kBlockKeys = 256;
-// Rows that share one walk over the keys.
-inline constexpr int64_t kForwardRows = 256;
 // On a cache, where every walk packs the keys that it meets: a call never holds
 // a copy of the cache.
 inline constexpr int64_t kExtendRows = 1024;
@@ -29,11 +21,12 @@ inline constexpr int64_t kExtendRows = 1024;
 // Longer walks pack less, as long as all threads have some. Rows do not depend
 // on each other: neither do bits on this choice.
 inline int64_t ForwardRows(const Problem& problem) {
-  if (problem.phase != Phase::kExtend) return kForwardRows;
+  const int64_t rows = TileSizesOf(TilePath::kTiles, problem).forward_rows;
+  if (problem.phase != Phase::kExtend) return rows;
   const Shape& shape = problem.shape;
   const int64_t all = shape.batch * shape.query_heads * shape.query_len;
-  return std::clamp(RoundUp(all / (2 * problem.threads), kStripRows),
-                    kForwardRows, kExtendRows);
+  return std::clamp(RoundUp(all / (2 * problem.threads), kStripRows), rows,
+                    std::max(rows, kExtendRows));
 }
 
 struct Bf16ForwardPlan {

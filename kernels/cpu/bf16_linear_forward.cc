@@ -47,22 +47,15 @@ HWY_AFTER_NAMESPACE();
 namespace rattn {
 namespace {
 
-constexpr int64_t kDefaultChunk = 128;
-
 // New tokens on a cache from which on tiles are faster: rattention, W 512, Hq
 // 16, Hkv 4, D 128 on AVX-512 BF16 against AVX-512: 8 tokens 258 us against
 // 182, 16 314 against 303, 32 421 against 584.
 constexpr int64_t kLeastExtension = 16;
 
-Problem WithChunk(Problem problem) {
-  if (problem.tiling.chunk == 0) problem.tiling.chunk = kDefaultChunk;
-  return problem;
-}
-
 }  // namespace
 
 Bf16LinearPlan::Bf16LinearPlan(const Problem& problem)
-    : MemoryPlan(MakeMemoryPlan(WithChunk(problem))),
+    : MemoryPlan(MakeMemoryPlan(problem, TilePath::kTiles)),
       places((chunk + kStrip - 1) / kStrip * kStrip),
       depth((features + 31) / 32 * 32),
       width((value_dim + 31) / 32 * 32) {}

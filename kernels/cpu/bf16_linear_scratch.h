@@ -10,14 +10,9 @@
 
 #include "kernels/bf16.h"
 #include "kernels/cpu/linear_scratch.h"
+#include "kernels/cpu/tile_sizes.h"
 
 namespace rattn {
-
-// Places of a chunk whose scores are computed together, and the grain of the
-// causal mask: two tiles, the height of a register block.
-inline constexpr int64_t kStrip = 32;
-// Queries of one head that the backward multiplies in one go.
-inline constexpr int64_t kBlockRows = 128;
 
 struct Bf16LinearPlan : MemoryPlan {
   explicit Bf16LinearPlan(const Problem& problem);

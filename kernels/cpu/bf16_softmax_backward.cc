@@ -156,14 +156,14 @@ class Bf16BackwardPass {
         started, dims, 2 * row_pairs, groups,
         {call_.packed.turned_keys + at * kDepth * plan_.depth, kOperandTile,
          dims * kOperandTile},
-        {s_.deep_d_scores, kOperandTile, kBackwardRows / kSide * kOperandTile},
-        {s_.dq, kBackwardRows / kSide * kResultTile, kResultTile, kSide});
+        {s_.deep_d_scores, kOperandTile, plan_.rows / kSide * kOperandTile},
+        {s_.dq, plan_.rows / kSide * kResultTile, kResultTile, kSide});
     return true;
   }
 
-  // P^T and dS^T as left operands [kBackwardKeys / 16][kBackwardRows / 32].
-  static TileOperand LeftSquares(const Bf16* tiles) {
-    return {tiles, kBackwardRows / kDepth * kOperandTile, kOperandTile};
+  // P^T and dS^T as left operands [kBackwardKeys / 16][rows / 32].
+  TileOperand LeftSquares(const Bf16* tiles) const {
+    return {tiles, plan_.rows / kDepth * kOperandTile, kOperandTile};
   }
 
   // 32 keys x 32 rows: scores, dP, and from them P and dS. `slot` is the group
@@ -197,14 +197,14 @@ class Bf16BackwardPass {
 
   Bf16* LeftRow(Bf16* tiles, int64_t slot, int64_t pair, int64_t key) const {
     return tiles +
-           ((2 * slot + key / kSide) * (kBackwardRows / kDepth) + pair) *
+           ((2 * slot + key / kSide) * (plan_.rows / kDepth) + pair) *
                kOperandTile +
            key % kSide * kDepth;
   }
-  // dS^T as right operand [kBackwardKeys / 32][kBackwardRows / 16].
+  // dS^T as right operand [kBackwardKeys / 32][rows / 16].
   Bf16* DeepRow(int64_t slot, int64_t tile, int64_t key) const {
     return s_.deep_d_scores +
-           (slot * (kBackwardRows / kSide) + tile) * kOperandTile +
+           (slot * (plan_.rows / kSide) + tile) * kOperandTile +
            key / 2 * kDepth;
   }
 
@@ -306,7 +306,7 @@ class Bf16BackwardPass {
     const __m512 scale = _mm512_set1_ps(scale_);
     for (int64_t d = 0; d < plan_.depth; d += kSide) {
       const float* from =
-          s_.dq + (d / kSide * (kBackwardRows / kSide) + tile) * kResultTile;
+          s_.dq + (d / kSide * (plan_.rows / kSide) + tile) * kResultTile;
       __m512i r[16];
 #pragma GCC unroll 16
       for (int64_t i = 0; i < kSide; ++i) {
@@ -400,8 +400,7 @@ void ClearBlindQueries(const Bf16BackwardPlan& plan, HeadRange heads,
 }  // namespace
 
 bool UsesBf16SoftmaxBackward(const Problem& problem) {
-  return UsesBf16Softmax(problem) && SinkCount(problem.spec.local) == 0 &&
-         GroupSize(problem.shape) <= kBackwardRows;
+  return UsesBf16Softmax(problem) && SinkCount(problem.spec.local) == 0;
 }
 
 size_t Bf16SoftmaxBackwardBytes(const Problem& problem) {

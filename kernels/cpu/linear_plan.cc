@@ -17,28 +17,18 @@ constexpr int64_t FloorDiv(int64_t x, int64_t by) {
 // Floats of a cache line: rows of blocks start on lines.
 constexpr int64_t kLine = 16;
 
-// Forward and backward of T 8192, Hq 16, Hkv 4, D 128 in fp32 (AVX-512, CPU
-// seconds of both threads): C 32 0.80, 64 0.90, 128 0.94, 192 1.12, 256 1.43,
-// and at C 64 within 5 % for m 1 to 8. C 64 halves the kept states of C 32, and
-// m 4 makes them smaller than the keys and values themselves.
-constexpr int64_t kDefaultChunk = 64;
-constexpr int64_t kDefaultEvery = 4;
-
-void PlaceChunks(const Problem& p, MemoryPlan* plan) {
+void PlaceChunks(const Problem& p, const TileSizes& sizes, MemoryPlan* plan) {
   // A delay beyond all keys reads nothing, however long it is.
   const int64_t delay = std::min(MemoryDelay(p.spec), plan->keys);
   plan->tokens = plan->keys - delay;
   plan->shift = plan->keys - plan->queries - delay;
   const int64_t length = std::max(plan->queries, plan->keys);
-  plan->chunk =
-      std::min(p.tiling.chunk > 0 ? p.tiling.chunk : kDefaultChunk, length);
+  plan->chunk = std::min(sizes.chunk, length);
   plan->chunk_ld = RoundUp(plan->chunk, kLine);
   plan->first_chunk = FloorDiv(std::min<int64_t>(plan->shift, 0), plan->chunk);
   plan->chunks =
       FloorDiv(plan->tokens + plan->chunk - 1, plan->chunk) - plan->first_chunk;
-  plan->every =
-      std::min(p.tiling.state_every > 0 ? p.tiling.state_every : kDefaultEvery,
-               plan->chunks);
+  plan->every = std::min(sizes.state_every, plan->chunks);
   plan->segments = (plan->chunks + plan->every - 1) / plan->every;
 }
 
@@ -53,7 +43,7 @@ HeadRange MemoryPlan::readers(int64_t kv, int64_t stream) const {
   return range;
 }
 
-MemoryPlan MakeMemoryPlan(const Problem& p) {
+MemoryPlan MakeMemoryPlan(const Problem& p, TilePath path) {
   MemoryPlan plan = {};
   plan.batch = p.shape.batch;
   plan.kv_heads = p.shape.kv_heads;
@@ -68,7 +58,7 @@ MemoryPlan MakeMemoryPlan(const Problem& p) {
   plan.state_ld = RoundUp(plan.columns, kLine);
   plan.queries = p.shape.query_len;
   plan.keys = p.shape.key_len;
-  PlaceChunks(p, &plan);
+  PlaceChunks(p, TileSizesOf(path, p), &plan);
   const int64_t tasks = plan.heads_of_kv();
   const int64_t threads = p.threads;
   const bool uneven = tasks % threads != 0 && tasks < 4 * threads;

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/tile_sizes.h"
 #include "kernels/problem.h"
 
 namespace rattn {
@@ -64,7 +65,8 @@ struct MemoryChunk {
   int64_t row;  // place of the first query, counted from the chunk's begin
 };
 
-MemoryPlan MakeMemoryPlan(const Problem& problem);
+MemoryPlan MakeMemoryPlan(const Problem& problem,
+                          TilePath path = TilePath::kVectors);
 // Chunk c of [0, plan.chunks).
 MemoryChunk ChunkAt(const MemoryPlan& plan, int64_t c);
 

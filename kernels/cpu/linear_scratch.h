@@ -7,13 +7,9 @@
 
 #include "kernels/cpu/linear_plan.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/tile_sizes.h"
 
 namespace rattn {
-
-// Rows of the causal products inside a chunk that are computed together: only
-// the columns up to their last token are multiplied. A multiple of the
-// register block's rows.
-inline constexpr int64_t kScoreRows = 48;
 
 // Tokens of a chunk. C chunk, F features, `_t` transposed.
 struct TokenBlock {

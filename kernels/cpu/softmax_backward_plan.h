@@ -11,12 +11,10 @@
 
 namespace rattn {
 
-// Keys whose gradients one task accumulates. A sequence that fits one block
-// needs a single pass: dQ is complete in it as well.
-inline constexpr int64_t kKeyBlock = 256;
-// Positions of the queries that one task takes for the sinks, which all
-// queries see.
-inline constexpr int64_t kSinkSegment = 1024;
+inline LocalPlan BackwardLocalPlan(const Problem& problem) {
+  return MakeLocalPlan(problem,
+                       TileSizesOf(TilePath::kVectors, problem).backward_rows);
+}
 
 struct BackwardPlan {
   LocalPlan local;
@@ -30,7 +28,7 @@ struct BackwardPlan {
 inline BackwardPlan MakeBackwardPlan(const Problem& problem) {
   const int64_t keys = problem.shape.key_len;
   BackwardPlan plan;
-  plan.local = MakeLocalPlan(problem);
+  plan.local = BackwardLocalPlan(problem);
   plan.single_pass = keys <= kKeyBlock;
   plan.block_keys = std::min(keys, kKeyBlock);
   if (plan.single_pass) {
@@ -77,7 +75,7 @@ struct BackwardScratch {
 
 inline BackwardScratch TakeBackwardScratch(const Problem& problem,
                                            Arena* arena) {
-  const int64_t rows = MakeLocalPlan(problem).rows;
+  const int64_t rows = BackwardLocalPlan(problem).rows;
   const int64_t keys = std::min(problem.shape.key_len, kKeyBlock);
   const int64_t dim = problem.shape.head_dim;
   const int64_t value_dim = problem.shape.value_dim;

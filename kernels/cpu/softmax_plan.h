@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/rope.h"
+#include "kernels/cpu/tile_sizes.h"
 #include "kernels/kv_cache.h"
 #include "kernels/problem.h"
 #include "kernels/window.h"
@@ -47,7 +48,6 @@ struct LocalInputs {
   RopeTable sink_rope;         // one row, SinkPositions::kSlot only
 };
 
-inline constexpr int64_t kKeyTile = 64;
 inline constexpr int64_t kMaxLanes = 16;
 
 struct LocalPlan {
@@ -66,7 +66,7 @@ inline int64_t RoundUp(int64_t x, int64_t step) {
 
 // A block touches window + positions - 1 keys: blocks stay well below the
 // window, but for full vectors, and below what the L1 cache holds.
-inline LocalPlan MakeLocalPlan(const Problem& problem, int64_t most_rows = 64) {
+inline LocalPlan MakeLocalPlan(const Problem& problem, int64_t most_rows) {
   const Shape& shape = problem.shape;
   LocalPlan plan;
   plan.window = LocalWindow(problem.spec.local);
@@ -84,6 +84,12 @@ inline LocalPlan MakeLocalPlan(const Problem& problem, int64_t most_rows = 64) {
   plan.blocks = (shape.query_len + plan.positions - 1) / plan.positions;
   plan.rows = RoundUp(plan.positions * plan.group, kMaxLanes);
   return plan;
+}
+
+// Of the passes on vectors.
+inline LocalPlan MakeLocalPlan(const Problem& problem) {
+  return MakeLocalPlan(problem,
+                       TileSizesOf(TilePath::kVectors, problem).forward_rows);
 }
 
 inline double LocalScale(const Problem& problem) {

@@ -67,10 +67,10 @@ void Rotate(const Positions& positions, int64_t position, int64_t n,
   for (int64_t i = 0; i < n / 2; ++i) {
     double& a = x[interleaved ? 2 * i : i];
     double& b = x[interleaved ? 2 * i + 1 : i + n / 2];
-    const double frequency = ScaledFrequency(
-        positions.scaling,
-        std::pow(positions.theta,
-                 -2 * static_cast<double>(i) / static_cast<double>(n)));
+    const double frequency =
+        ScaledFrequency(positions.scaling,
+                        std::pow(positions.theta, -2 * static_cast<double>(i) /
+                                                      static_cast<double>(n)));
     const double angle = static_cast<double>(position) * frequency;
     const double c = std::cos(angle), s = std::sin(angle);
     const double rotated_a = a * c - b * s;

@@ -81,8 +81,7 @@ at::Tensor Softmax(const Problem& p, const at::Tensor& q, const at::Tensor& k,
   if (const double cap = p.local_softcap; cap > 0) {
     scores = (scores / cap).tanh() * cap;
   }
-  scores =
-      scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
   return at::matmul(scores.softmax(-1), v);
 }
 

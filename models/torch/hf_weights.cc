@@ -40,8 +40,7 @@ class Loader {
       shape[0] = PartRows(shape[0], i, parts.size());
       found.push_back(Part(FullName(parts[i]), shape));
     }
-    return found.size() == 1 ? found[0]
-                             : at::cat(found).view(parameter.shape);
+    return found.size() == 1 ? found[0] : at::cat(found).view(parameter.shape);
   }
 
  private:
@@ -56,7 +55,8 @@ class Loader {
   // Rows of part i: q, k and v heads are the only unequal parts.
   int64_t PartRows(int64_t rows, size_t i, size_t parts) const {
     if (parts == 3) {
-      return config_.head_dim * (i == 0 ? config_.query_heads : config_.kv_heads);
+      return config_.head_dim *
+             (i == 0 ? config_.query_heads : config_.kv_heads);
     }
     return rows / static_cast<int64_t>(parts);
   }
@@ -65,10 +65,10 @@ class Loader {
                   const std::vector<int64_t>& shape) const {
     const SafeTensor* tensor = tensors_.Find(name);
     if (tensor == nullptr) {
-      throw UserError(fmt::format("{} has no tensor \"{}\", which its "
-                                  "config.json ({}) asks for",
-                                  tensors_.folder(), name,
-                                  architecture_.name));
+      throw UserError(
+          fmt::format("{} has no tensor \"{}\", which its "
+                      "config.json ({}) asks for",
+                      tensors_.folder(), name, architecture_.name));
     }
     if (tensor->shape != shape) {
       throw UserError(fmt::format(
@@ -109,23 +109,22 @@ ModelWeights LoadHfWeights(const ModelConfig& config,
                            const HfTensors& tensors, at::ScalarType dtype) {
   const Loader loader(config, architecture, tensors);
   ModelWeights weights;
-  VisitWeights(config, weights,
-               [&](const std::string& name, at::Tensor& to,
-                   const Parameter& parameter) {
-                 const at::Tensor stored = loader.Load(name, parameter);
-                 if (name == "embedding") {
-                   to = InStoredType(stored);
-                 } else if (parameter.shape.size() >= 2 && parameter.std > 0) {
-                   const bool exact = name.ends_with("router");
-                   to = stored.to(exact ? at::kFloat : dtype);
-                 } else {
-                   to = stored.to(at::kFloat);
-                   const bool norm = parameter.shape.size() == 1 &&
-                                     !IsBias(name) &&
-                                     architecture.norm_offset != 0;
-                   if (norm) to = to + architecture.norm_offset;
-                 }
-               });
+  VisitWeights(
+      config, weights,
+      [&](const std::string& name, at::Tensor& to, const Parameter& parameter) {
+        const at::Tensor stored = loader.Load(name, parameter);
+        if (name == "embedding") {
+          to = InStoredType(stored);
+        } else if (parameter.shape.size() >= 2 && parameter.std > 0) {
+          const bool exact = name.ends_with("router");
+          to = stored.to(exact ? at::kFloat : dtype);
+        } else {
+          to = stored.to(at::kFloat);
+          const bool norm = parameter.shape.size() == 1 && !IsBias(name) &&
+                            architecture.norm_offset != 0;
+          if (norm) to = to + architecture.norm_offset;
+        }
+      });
   if (config.tied_embeddings) weights.head = weights.embedding;
   return weights;
 }

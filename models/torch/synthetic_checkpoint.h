@@ -38,7 +38,8 @@ class SyntheticCheckpoint {
   static constexpr int64_t kVocab = 97, kWidth = 32, kLayers = 4, kHeads = 4,
                            kKvHeads = 2, kDim = 16, kFfn = 48;
 
-  explicit SyntheticCheckpoint(const Synthetic& s, at::ScalarType dtype = at::kFloat)
+  explicit SyntheticCheckpoint(const Synthetic& s,
+                               at::ScalarType dtype = at::kFloat)
       : s_(s), dtype_(dtype) {
     static int count = 0;
     folder_ = std::filesystem::temp_directory_path() /
@@ -81,9 +82,9 @@ class SyntheticCheckpoint {
       at::Tensor o = Attention(i, Norm(x, p + "input_layernorm.weight"));
       if (s_.post_norms) o = Norm(o, p + "post_attention_layernorm.weight");
       x = x + o;
-      o = FeedForward(p, Norm(x, p + (s_.post_norms
-                                          ? "pre_feedforward_layernorm.weight"
-                                          : "post_attention_layernorm.weight")));
+      o = FeedForward(
+          p, Norm(x, p + (s_.post_norms ? "pre_feedforward_layernorm.weight"
+                                        : "post_attention_layernorm.weight")));
       if (s_.post_norms) o = Norm(o, p + "post_feedforward_layernorm.weight");
       x = x + o;
     }
@@ -170,9 +171,9 @@ class SyntheticCheckpoint {
         at::outer(at::arange(x.size(0), at::kDouble), frequency).unsqueeze(1);
     const at::Tensor a = x.narrow(2, 0, kDim / 2);
     const at::Tensor b = x.narrow(2, kDim / 2, kDim / 2);
-    return at::cat({a * angle.cos() - b * angle.sin(),
-                    b * angle.cos() + a * angle.sin()},
-                   2);
+    return at::cat(
+        {a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()},
+        2);
   }
 
   at::Tensor Project(const std::string& stem, const at::Tensor& x) const {
@@ -194,15 +195,15 @@ class SyntheticCheckpoint {
     v = v.repeat_interleave(kHeads / kKvHeads, 1).transpose(0, 1);
     const double scale =
         s_.attention_scale > 0 ? s_.attention_scale : 1 / std::sqrt(kDim);
-    const at::Tensor scores = Capped(at::bmm(q, k.transpose(1, 2)) * scale,
-                                     s_.attention_softcap);
+    const at::Tensor scores =
+        Capped(at::bmm(q, k.transpose(1, 2)) * scale, s_.attention_softcap);
     const at::Tensor i = at::arange(x.size(0)).unsqueeze(1);
     const at::Tensor j = at::arange(x.size(0)).unsqueeze(0);
     at::Tensor hidden = j > i;
     const int64_t window = s_.windows[layer];
     if (window > 0) hidden = hidden.logical_or(j <= i - window);
-    const at::Tensor o = at::bmm(
-        scores.masked_fill(hidden, -INFINITY).softmax(2), v);
+    const at::Tensor o =
+        at::bmm(scores.masked_fill(hidden, -INFINITY).softmax(2), v);
     return at::mm(o.transpose(0, 1).reshape({x.size(0), -1}),
                   W(p + "o_proj.weight").t());
   }

@@ -57,8 +57,7 @@ class TorchRuntime : public ModelRuntime {
       const auto tensors = std::make_shared<const HfTensors>(folder);
       return std::make_unique<TorchScoringModel>(
           config,
-          LoadHfWeights(config, *model.architecture, *tensors,
-                        execution.dtype),
+          LoadHfWeights(config, *model.architecture, *tensors, execution.dtype),
           execution, tensors);
     });
   }

@@ -26,10 +26,9 @@ class TorchScoringModel : public ScoringModel {
   void Score(std::span<const ScoreRequest> requests,
              const std::function<bool(size_t, const ContinuationScore&)>& done)
       const override;
-  void Generate(
-      std::span<const GenerateRequest> requests,
-      const std::function<bool(size_t, const std::vector<int32_t>&)>& done)
-      const override;
+  void Generate(std::span<const GenerateRequest> requests,
+                const std::function<bool(size_t, const std::vector<int32_t>&)>&
+                    done) const override;
 
   // For the parts that run pieces and whole sequences.
   const Transformer& transformer() const { return model_; }

@@ -170,8 +170,8 @@ TEST_F(TrainingTest, ExpertsPostNormsBiasesAndCapsTrain) {
   model.post_norms = model.qkv_bias = model.attention_out_bias = true;
   model.embedding_scale = 2;
   model.logit_softcap = 20;
-  const TrainResult result = TrainCopy(Options(60), On("cpu"), Path("experts"),
-                                       -1, CopyTask(), model);
+  const TrainResult result =
+      TrainCopy(Options(60), On("cpu"), Path("experts"), -1, CopyTask(), model);
   EXPECT_LT(result.loss_curve.back(), 0.8 * result.loss_curve.front());
 }
 

@@ -144,8 +144,8 @@ at::Tensor Transformer::FeedForward(const LayerWeights& w,
   const Gate gate = GateOf(config_.ffn);
   const at::Tensor h = RmsNorm(x, w.ffn_norm, config_.norm_eps, compute);
   const auto gated = [&](const at::Tensor& in, const at::Tensor& gate_up) {
-    return GatedProduct(
-        Multiply(in, gate_up, 2 * config_.ffn_dim).to(compute), gate);
+    return GatedProduct(Multiply(in, gate_up, 2 * config_.ffn_dim).to(compute),
+                        gate);
   };
   if (!w.router.defined()) {
     return AddBlock(x, gated(h, w.gate_up), w.down, at::Tensor(),
@@ -153,11 +153,11 @@ at::Tensor Transformer::FeedForward(const LayerWeights& w,
   }
   const at::Tensor logits =
       Multiply(h.to(w.router.scalar_type()), w.router, config_.experts);
-  at::Tensor y = MixExperts(
-      h, logits, config_.active_experts,
-      [&](const at::Tensor& rows, int64_t e) {
-        return Multiply(gated(rows, w.gate_up[e]), w.down[e], config_.d_model);
-      });
+  at::Tensor y = MixExperts(h, logits, config_.active_experts,
+                            [&](const at::Tensor& rows, int64_t e) {
+                              return Multiply(gated(rows, w.gate_up[e]),
+                                              w.down[e], config_.d_model);
+                            });
   if (w.ffn_post_norm.defined()) {
     y = RmsNorm(y, w.ffn_post_norm, config_.norm_eps, x.scalar_type());
   }
@@ -235,8 +235,7 @@ at::Tensor Transformer::ExtendPieces(const ModelWeights& weights,
     std::vector<at::Tensor> outputs;
     int64_t first = 0;
     for (const CachedPiece& piece : pieces) {
-      const at::Tensor rows =
-          qkv.narrow(0, first, piece.length).unsqueeze(0);
+      const at::Tensor rows = qkv.narrow(0, first, piece.length).unsqueeze(0);
       outputs.push_back(MixExtend(plans_[i], weights.layers[i].mixer, rows,
                                   (*piece.caches)[i])
                             .view({piece.length, -1}));

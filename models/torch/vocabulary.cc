@@ -82,8 +82,8 @@ void ScoreRows(const at::Tensor& hidden, const at::Tensor& head,
       const int64_t first = p * kColumns;
       const int64_t columns = std::min(kColumns, vocab_size - first);
       const int64_t unit = panels ? kPanelColumns : 1;
-      const at::Tensor part = head.narrow(0, first / unit,
-                                          (columns + unit - 1) / unit);
+      const at::Tensor part =
+          head.narrow(0, first / unit, (columns + unit - 1) / unit);
       const at::Tensor logits =
           Product(hidden, part, columns).to(at::kFloat).contiguous();
       float* row = logits.mutable_data_ptr<float>();
@@ -108,8 +108,9 @@ std::vector<TokenScore> ScoreTokens(const at::Tensor& hidden,
   const int64_t rows = hidden.size(0);
   for (int64_t first = 0; first < rows; first += kRows) {
     const int64_t count = std::min(kRows, rows - first);
-    ScoreRows(hidden.narrow(0, first, count).to(head.scalar_type()), head, vocab_size, softcap,
-              targets.subspan(first, count), scores.data() + first);
+    ScoreRows(hidden.narrow(0, first, count).to(head.scalar_type()), head,
+              vocab_size, softcap, targets.subspan(first, count),
+              scores.data() + first);
   }
   return scores;
 }

@@ -177,14 +177,15 @@ ModelWeights ViewWeights(const ModelConfig& config,
   std::map<std::string, const Parameter*> by_name;
   for (const Parameter& p : layout.parameters) by_name[p.name] = &p;
   ModelWeights weights;
-  VisitWeights(config, weights,
-               [&](const std::string& name, at::Tensor& tensor, const Parameter&) {
-                 const Parameter& p = *by_name.at(name);
-                 tensor = PartOf(flat, p).detach();
-                 if (!flat_gradient.defined()) return;
-                 tensor.set_requires_grad(true);
-                 tensor.mutable_grad() = PartOf(flat_gradient, p);
-               });
+  VisitWeights(
+      config, weights,
+      [&](const std::string& name, at::Tensor& tensor, const Parameter&) {
+        const Parameter& p = *by_name.at(name);
+        tensor = PartOf(flat, p).detach();
+        if (!flat_gradient.defined()) return;
+        tensor.set_requires_grad(true);
+        tensor.mutable_grad() = PartOf(flat_gradient, p);
+      });
   if (config.tied_embeddings) weights.head = weights.embedding;
   return weights;
 }

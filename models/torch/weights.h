@@ -22,11 +22,11 @@ struct LayerWeights {
   at::Tensor qkv;             // [(Hq + 2 Hkv) D, M]: q heads, k heads, v heads
   at::Tensor qkv_bias;        // [(Hq + 2 Hkv) D]
   MixerWeights mixer;
-  at::Tensor attention_out;       // [M, Hq D]
-  at::Tensor attention_out_bias;  // [M]
-  at::Tensor attention_post_norm; // [M]
-  at::Tensor ffn_norm;            // [M]
-  at::Tensor router;              // [E, M]
+  at::Tensor attention_out;        // [M, Hq D]
+  at::Tensor attention_out_bias;   // [M]
+  at::Tensor attention_post_norm;  // [M]
+  at::Tensor ffn_norm;             // [M]
+  at::Tensor router;               // [E, M]
   at::Tensor gate_up;        // [2 F, M]: gate, then up; experts: [E, 2 F, M]
   at::Tensor down;           // [M, F]; experts: [E, M, F]
   at::Tensor ffn_post_norm;  // [M]
