@@ -20,6 +20,10 @@ Json Without(Json values, std::initializer_list<const char*> keys) {
   return values;
 }
 
+bool IsEval(const std::string& kind) {
+  return kind == "eval" || kind == "checkpoint_eval";
+}
+
 struct Range {
   double low, high;
 };
@@ -116,7 +120,7 @@ class Collector {
         Without(cell.params, {"seed", "eval_seed", "threads"}).dump();
     bool first = true;
     for (const Metric& metric : cell.result.metrics) {
-      const bool headline = cell.kind == "eval" && first;
+      const bool headline = IsEval(cell.kind) && first;
       first = false;
       if (!metric.value || !std::isfinite(*metric.value)) continue;
       AddMetric(cell, metric, headline, axes, group + "\n" + metric.key);

@@ -11,9 +11,9 @@
 namespace rattn {
 
 std::span<const CellKind> CellKinds() {
-  static const std::array kinds = {KernelCellKind(), MemoryCellKind(),
-                                   RooflineCellKind(), TrainCellKind(),
-                                   EvalCellKind()};
+  static const std::array kinds = {
+      KernelCellKind(), MemoryCellKind(), RooflineCellKind(),
+      TrainCellKind(),  EvalCellKind(),   CheckpointEvalCellKind()};
   return kinds;
 }
 

@@ -32,6 +32,9 @@ struct CellKind {
   // The cell whose product this one uses. May be null: none.
   std::optional<Cell> (*needs)(const Cell& cell);
   CellResult (*run)(const Cell& cell, const CellContext& context);
+  // Throws UserError where files that a cell needs are missing; called before a
+  // sweep begins. May be null.
+  void (*check)(const Cell& cell) = nullptr;
 };
 
 std::span<const CellKind> CellKinds();

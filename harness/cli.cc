@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/backends.h"
@@ -98,14 +100,24 @@ bool IsUtf8(const char* text) {
   }
 }
 
+// "--num_fewshot=5" is "--num-fewshot=5": other programs' flags have either.
+std::string WithDashes(std::string argument) {
+  if (!argument.starts_with("--")) return argument;
+  const auto end = std::find(argument.begin(), argument.end(), '=');
+  std::replace(argument.begin(), end, '_', '-');
+  return argument;
+}
+
 int Parse(CLI::App* app, int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
+  std::vector<std::string> arguments;  // the last one first, as CLI11 wants it
+  for (int i = argc - 1; i > 0; --i) {
     if (!IsUtf8(argv[i])) {
       return Fail(fmt::format("argument {} is not UTF-8 text", i), kExitMisuse);
     }
+    arguments.push_back(WithDashes(argv[i]));
   }
   try {
-    app->parse(argc, argv);
+    app->parse(std::move(arguments));
     return -1;
   } catch (const CLI::Success& success) {
     // --help and --version; "rattn swep --help" still names no verb.

@@ -10,5 +10,6 @@ const CellKind& MemoryCellKind();
 const CellKind& RooflineCellKind();
 const CellKind& TrainCellKind();
 const CellKind& EvalCellKind();
+const CellKind& CheckpointEvalCellKind();
 
 }  // namespace rattn

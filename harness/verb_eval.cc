@@ -1,10 +1,11 @@
-// rattn eval: scores a checkpoint, or the model that train flags describe
-// (trained first if need be), at one or several lengths.
+// rattn eval: scores a checkpoint from disk on real text, or a model that train
+// flags describe (trained first if need be), at one or several lengths.
 #include <fmt/format.h>
 
 #include <memory>
 
 #include "harness/checkpoint_cell.h"
+#include "harness/checkpoint_files.h"
 #include "harness/eval_model.h"
 #include "harness/file_io.h"
 #include "harness/interrupt.h"
@@ -13,6 +14,7 @@
 #include "harness/products.h"
 #include "harness/score_table.h"
 #include "harness/train_fields.h"
+#include "harness/verb_eval_checkpoint.h"
 #include "harness/verb_functions.h"
 #include "models/error.h"
 
@@ -23,9 +25,36 @@ struct EvalVerbOptions {
   std::unique_ptr<FieldFlags> fields;
   std::vector<int64_t> lengths;
   std::string checkpoint, log_samples;
+  CLI::Option* logs_samples = nullptr;
+  EvalFlags from_disk;
   int64_t show = 0;
   bool json = false;
 };
+
+constexpr const char* kFromDisk = R"(
+Checkpoints from disk, with lm-eval's prompts, scores and files:
+  rattn eval --model DIR --data DATA --tasks mmlu,hellaswag --num_fewshot 5
+  rattn eval --model DIR --data DATA --tasks ruler --lengths 4096,8192 --window 256)";
+
+// A folder with config.json is a checkpoint from disk, and tasks on real text
+// want one.
+bool IsFromDisk(const EvalVerbOptions& options, const Json& fields) {
+  return !options.from_disk.tasks.empty() ||
+         (fields.contains("model") &&
+          IsCheckpointFolder(ValueText(fields["model"])));
+}
+
+int RunFromDisk(const EvalVerbOptions& options, const Json& fields) {
+  if (!options.checkpoint.empty()) {
+    throw UserError("--checkpoint is a file of rattn train: use --model DIR");
+  }
+  if (!options.log_samples.empty()) {
+    throw UserError(
+        "--log-samples takes no file here: samples go to --output-path");
+  }
+  return RunCheckpointEval({options.from_disk, fields, options.lengths,
+                            options.logs_samples->count() > 0, options.json});
+}
 
 // Values of one eval cell per length; 0 stands for the training length.
 std::vector<Json> ValuesPerLength(const EvalVerbOptions& options) {
@@ -64,6 +93,13 @@ void ShowSamples(const EvalVerbOptions& options, const Json& values) {
 
 int RunEval(const EvalVerbOptions& options) {
   CatchInterrupts();
+  if (const Json fields = options.fields->Values();
+      IsFromDisk(options, fields)) {
+    return RunFromDisk(options, fields);
+  }
+  if (options.logs_samples->count() > 0 && options.log_samples.empty()) {
+    throw UserError("--log-samples needs a file");
+  }
   CheckTargetFile("--log-samples", options.log_samples);
   std::vector<Cell> cells;
   for (const Json& values : ValuesPerLength(options)) {
@@ -111,15 +147,21 @@ void AddEval(CLI::App& app, Action* action) {
       app, EvalCellKind(), std::vector<std::string>{"length", "log_samples"});
   app.add_option("--checkpoint", options->checkpoint,
                  "model to score (default: the one the train flags describe)");
-  app.add_option("--length", options->lengths,
-                 "tokens of a sequence, a list (default: the training length)")
+  app.add_option("--length,--lengths", options->lengths,
+                 "tokens of a sequence, a list (default: the training length; "
+                 "RULER: 4096)")
       ->delimiter(',')
       ->check(kAboveZero);
-  app.add_option("--log-samples", options->log_samples,
-                 "file for every sample with its answer, JSON lines");
+  options->logs_samples =
+      app.add_option("-s,--log-samples", options->log_samples,
+                     "file for every sample with its answer, JSON lines; "
+                     "checkpoints from disk: no file, see --output-path")
+          ->expected(0, 1);
   app.add_option("--show", options->show,
                  "print this many samples in words and run nothing");
   app.add_flag("--json", options->json, "machine-readable output");
+  options->from_disk.AddTo(&app);
+  app.footer(app.get_footer() + kFromDisk);
   *action = [options] { return RunEval(*options); };
 }
 

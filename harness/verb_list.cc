@@ -1,5 +1,6 @@
 // rattn list: everything that can be named in a flag or a config.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,8 @@
 #include "kernels/catalog.h"
 #include "models/config_files.h"
 #include "models/json_fields.h"
+#include "tasks/files/text_task_list.h"
+#include "tasks/ruler_text/text_tasks.h"
 #include "tasks/task.h"
 
 namespace rattn {
@@ -56,6 +59,31 @@ Json TaskRows() {
   return rows;
 }
 
+// Tasks of checkpoints from disk, with their files in the data folder.
+Json TextTaskRows() {
+  Json rows = Json::array();
+  for (const TextTaskEntry& task : TextTaskList()) {
+    rows.push_back({{"name", task.name},
+                    {"summary", task.summary},
+                    {"files", fmt::format("{}", fmt::join(task.files, ", "))}});
+  }
+  rows.push_back(
+      {{"name", "mmlu"},
+       {"summary", "and mmlu_original, mmlu_leaderboard, mmlu_X"},
+       {"files", "mmlu/data/dev/X_dev.csv, mmlu/data/test/X_test.csv"}});
+  rows.push_back({{"name", "perplexity"},
+                  {"summary", "of a text file in windows"},
+                  {"files", "--text FILE"}});
+  rows.push_back({{"name", "ruler"},
+                  {"summary", "RULER's 13 tasks"},
+                  {"files", "rattn ruler --help"}});
+  for (const RulerTextTask& task : RulerTextTasks()) {
+    rows.push_back(
+        {{"name", task.name}, {"summary", "of RULER"}, {"files", ""}});
+  }
+  return rows;
+}
+
 // Name and what the file says about itself.
 Json ConfigRows(const std::string& kind, const char* about) {
   Json rows = Json::array();
@@ -74,6 +102,7 @@ constexpr std::array kSections = {
     Section{"variants", VariantRows},
     Section{"backends", BackendRows},
     Section{"tasks", TaskRows},
+    Section{"text-tasks", TextTaskRows},
     Section{"configs", [] { return ConfigRows("", "description"); }},
     Section{"models", [] { return ConfigRows("models", "source"); }},
     Section{"hardware", [] { return ConfigRows("hardware", "source"); }},

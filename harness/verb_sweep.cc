@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "harness/cell_kinds.h"
 #include "harness/interrupt.h"
 #include "harness/plan_flags.h"
 #include "harness/products.h"
@@ -113,9 +114,18 @@ void PrintJson(const Plan& plan, const SweepOutcome& outcome,
   fmt::print("{}\n", json.dump(2));
 }
 
+// One clear line in place of a failure of every cell.
+void CheckFiles(const Plan& plan) {
+  for (const Cell& cell : plan.cells) {
+    const CellKind& kind = FindCellKind(cell.kind, "plan");
+    if (kind.check != nullptr) kind.check(cell);
+  }
+}
+
 int RunSweepVerb(SweepVerbOptions options) {
   CatchInterrupts();
   const Plan plan = LoadPlan(options.plan);
+  CheckFiles(plan);
   if (options.out.empty()) options.out = "runs/" + plan.config.name;
   options.sweep.products = ProductsFolder();
   MakeWritableFolder(options.sweep.products);

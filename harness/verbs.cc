@@ -42,7 +42,7 @@ std::span<const Verb> Verbs() {
            "rattn train --model tiny-recall --task two_hop --variant "
            "rattention --window 4 --steps 200 --checkpoint model.safetensors",
            AddTrain},
-      Verb{"eval", "scores a model on a task",
+      Verb{"eval", "scores a model on tasks, a checkpoint from disk too",
            "rattn eval --model tiny-recall --task two_hop --variant rattention "
            "--window 4 --steps 200 --length 56,112",
            AddEval},

@@ -44,7 +44,8 @@ struct AnswerFilter {
 };
 
 // Both sides of an exact match are passed through it, `texts` in one list.
-using Normalizer = std::vector<std::string> (*)(std::vector<std::string> texts);
+using TextNormalizer =
+    std::vector<std::string> (*)(std::vector<std::string> texts);
 
 struct TextTask {
   std::string name;
@@ -75,7 +76,7 @@ struct TextTask {
   // Generation.
   Json generation;  // lm-eval's generation_kwargs: "until", ...
   std::vector<AnswerFilter> filters;
-  Normalizer normalize = nullptr;
+  TextNormalizer normalize = nullptr;
 
   std::map<std::string, std::string> file_hashes;  // SHA-256 by file name
 };
