@@ -4,7 +4,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/softmax_decode.cc"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/decode_pairs-inl.h"
 #include "kernels/cpu/decode_rows-inl.h"
 #include "kernels/cpu/softmax_tile-inl.h"
 
@@ -36,8 +35,8 @@ int64_t PairedWidth(int64_t dim) { return RoundUp(dim, 2 * kMaxLanes); }
 
 // Buffers of one thread.
 struct DecodeScratch {
-  float* rows;     // [rows, D] queries
-  float* queries;  // [rows, width of D] room for their products' order
+  float* rows;     // [rows, D] queries, scaled to base-2 logits
+  float* queries;  // [rows, width of D], paired
   float* scores;   // [rows, kKeyTile]
   float* rescale;  // [rows]
   float* out;      // [Dv]
@@ -60,7 +59,7 @@ size_t DecodeScratchBytes(const Problem& problem) {
 struct Partial {
   float* top;  // [group] maximum, base 2
   float* sum;  // [group] of 2^(score - top)
-  float* out;  // [group, width], paired or zipped
+  float* out;  // [group, width], paired
 };
 
 struct Partials {
@@ -110,61 +109,12 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-// How the rows of a cache of T are multiplied: widened to fp32,
-template <typename Element>
-struct WideRows {
-  using T = Element;
-  using Query = float;
-  static void PackQuery(const float* row, int64_t n, float* to) {
-    PairRow<T>(row, n, to);
-  }
-  static void UnpackSums(const float* sums, int64_t n, float* row) {
-    UnpairRow<T>(sums, n, row);
-  }
-  template <int kQueries, typename... Args>
-  static void Score(const Args&... args) {
-    ScoreRows<kQueries>(args...);
-  }
-  template <int kQueries, typename... Args>
-  static void Add(const Args&... args) {
-    AddRows<kQueries>(args...);
-  }
-};
-
-#if HWY_TARGET == HWY_AVX3
-// or in pairs of bf16.
-struct PairRows {
-  using T = Bf16;
-  using Query = Bf16;
-  static void PackQuery(const float* row, int64_t n, Bf16* to) {
-    RoundRow(row, n, to);
-  }
-  static void UnpackSums(const float* sums, int64_t n, float* row) {
-    UnzipRow(sums, n, row);
-  }
-  template <int kQueries, typename... Args>
-  static void Score(const Args&... args) {
-    ScorePairRows<kQueries>(args...);
-  }
-  template <int kQueries, typename... Args>
-  static void Add(const Args&... args) {
-    AddPairRows<kQueries>(args...);
-  }
-};
-#endif
-
-// One head's products become scores in base 2, then 2^(score - top), its
-// maximum and sum move on; returns the factor that its output so far is to be
-// multiplied by.
-inline float SoftmaxHead(float scale, int64_t keys, float* scores, float* top,
-                         float* sum) {
+// One head's scores become 2^(score - top), its maximum and sum move on;
+// returns the factor that its output so far is to be multiplied by.
+inline float SoftmaxHead(int64_t keys, float* scores, float* top, float* sum) {
   const TileD d;
   const int64_t lanes = hn::Lanes(d);
   const int64_t padded = RoundUp(keys, lanes);
-  const TileV by = hn::Set(d, scale);
-  for (int64_t j = 0; j < padded; j += lanes) {
-    hn::StoreU(hn::Mul(by, hn::LoadU(d, scores + j)), d, scores + j);
-  }
   std::fill(scores + keys, scores + padded, kMinusInfinity);
   const float old_top = *top;
   *top = HWY_MAX(old_top, RowMax(scores, padded));
@@ -183,12 +133,9 @@ inline float SoftmaxHead(float scale, int64_t keys, float* scores, float* top,
 // The keys of `range` as they lie in the cache, in pieces whose rows follow
 // each other. The values of a piece are fetched while its keys are read, and
 // the keys of the next one with the values.
-template <typename Rows>
+template <typename T>
 void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
-                float scale, const Partial& to, int64_t width,
-                const DecodeScratch& s) {
-  using T = typename Rows::T;
-  const auto* packed = reinterpret_cast<typename Rows::Query*>(s.queries);
+                const Partial& to, int64_t width, const DecodeScratch& s) {
   const KvCache& cache = *in.k.cache;
   const Shape& shape = in.problem->shape;
   const int64_t row_bytes = sizeof(T) * shape.head_dim;
@@ -211,26 +158,26 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
     const Ahead values_ahead = {v, keys, value_bytes, value_bytes};
     const int64_t query_width = PairedWidth(shape.head_dim);
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
-      Rows::template Score<queries>(
-          k, keys, shape.head_dim, packed + q * query_width, query_width,
-          s.scores + q * kKeyTile, kKeyTile, q == 0 ? values_ahead : Ahead{});
+      ScoreRows<queries>(k, keys, shape.head_dim, s.queries + q * query_width,
+                         query_width, s.scores + q * kKeyTile, kKeyTile,
+                         q == 0 ? values_ahead : Ahead{});
     });
     for (int64_t r = 0; r < block.rows; ++r) {
-      s.rescale[r] = SoftmaxHead(scale, keys, s.scores + r * kKeyTile,
-                                 to.top + r, to.sum + r);
+      s.rescale[r] =
+          SoftmaxHead(keys, s.scores + r * kKeyTile, to.top + r, to.sum + r);
     }
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
-      Rows::template Add<queries>(v, keys, shape.value_dim, shape.value_dim,
-                                  s.scores + q * kKeyTile, kKeyTile,
-                                  s.rescale + q, to.out + q * width, width,
-                                  q == 0 ? keys_ahead : Ahead{});
+      AddRows<queries>(v, keys, shape.value_dim, shape.value_dim,
+                       s.scores + q * kKeyTile, kKeyTile, s.rescale + q,
+                       to.out + q * width, width,
+                       q == 0 ? keys_ahead : Ahead{});
     });
     first = next;
   }
 }
 
 // Part `index` of the window's keys; the first also takes the sinks.
-template <typename Rows>
+template <typename T>
 void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
                 const Partial& to, int64_t width, const DecodeScratch& s) {
   const LocalInputs& in = job.in;
@@ -248,17 +195,16 @@ void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
       keys = {begin, std::min(begin + job.part_keys, keys.end)};
     }
     if (keys.size() == 0 || (!window && index > 0)) continue;
-    PackRows(in, block, in.q, 1, part.rotation, s.rows);
-    auto* packed = reinterpret_cast<typename Rows::Query*>(s.queries);
+    PackRows(in, block, in.q, scale, part.rotation, s.rows);
     for (int64_t r = 0; r < block.rows; ++r) {
-      Rows::PackQuery(s.rows + r * dim, dim, packed + r * PairedWidth(dim));
+      PairRow<T>(s.rows + r * dim, dim, s.queries + r * PairedWidth(dim));
     }
-    DecodeKeys<Rows>(in, block, keys, scale, to, width, s);
+    DecodeKeys<T>(in, block, keys, to, width, s);
   }
 }
 
 // Joins the parts of one group and stores its rows.
-template <typename Rows>
+template <typename T>
 void FinishGroup(const LocalInputs& in, const QueryBlock& block,
                  const Partials& partials, int64_t first, int64_t count,
                  const LocalOutputs& out, const DecodeScratch& s) {
@@ -284,7 +230,7 @@ void FinishGroup(const LocalInputs& in, const QueryBlock& block,
       ScaleRow(weight, part.out + r * width, width, row, i > 0);
     }
     ScaleRow(1 / sum, row, width, row, false);
-    Rows::UnpackSums(row, value_dim, s.out);
+    UnpairRow<T>(row, value_dim, s.out);
     StoreRows(s.out, value_dim, out.out, block.b, 0, 1, h, false);
     if (out.lse) {
       *out.lse.Row<float>(block.b, 0, h) = top * kLn2 + std::log(sum);
@@ -295,51 +241,39 @@ void FinishGroup(const LocalInputs& in, const QueryBlock& block,
   }
 }
 
-template <typename Rows>
+template <typename T>
 void RunTask(const DecodeJob& job, int64_t head, int64_t part,
              const DecodeScratch& s) {
   const QueryBlock block = GroupOf(job, head);
   if (block.rows == 0) return;
   const Partials partials = PartialsAt(*job.in.problem, job.partials);
   const int64_t at = head * job.parts + part;
-  DecodePart<Rows>(job, block, part, partials.at(at), partials.width, s);
+  DecodePart<T>(job, block, part, partials.at(at), partials.width, s);
   if (job.parts == 1)
-    FinishGroup<Rows>(job.in, block, partials, at, 1, job.out, s);
+    FinishGroup<T>(job.in, block, partials, at, 1, job.out, s);
 }
 
-template <typename Rows>
+template <typename T>
 void JoinParts(const DecodeJob& job) {
   const Partials partials = PartialsAt(*job.in.problem, job.partials);
   for (int64_t head = 0; head < job.heads; ++head) {
     const QueryBlock block = GroupOf(job, head);
     if (block.rows == 0) continue;
-    FinishGroup<Rows>(job.in, block, partials, head * job.parts, job.parts,
-                      job.out, ScratchOf(job, 0));
+    FinishGroup<T>(job.in, block, partials, head * job.parts, job.parts,
+                   job.out, ScratchOf(job, 0));
   }
-}
-
-// Calls run with the way in which the rows of the job's cache are multiplied.
-template <typename Run>
-void WithRows(const DecodeJob& job, const Run& run) {
-  if (job.in.k.cache_dtype != Dtype::kBF16) return run(WideRows<float>());
-#if HWY_TARGET == HWY_AVX3
-  if (job.in.problem->dtype == Dtype::kBF16 &&
-      RunningTileUnit() == TileUnit::kAvx512Bf16) {
-    return run(PairRows());
-  }
-#endif
-  run(WideRows<Bf16>());
 }
 
 void DecodeTask(const DecodeJob& job, int64_t task, int thread) {
-  WithRows(job, [&](auto rows) HWY_ATTR {
-    RunTask<decltype(rows)>(job, task / job.parts, task % job.parts,
-                            ScratchOf(job, thread));
-  });
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? RunTask<Bf16> : RunTask<float>;
+  run(job, task / job.parts, task % job.parts, ScratchOf(job, thread));
 }
 
 void DecodeJoin(const DecodeJob& job) {
-  WithRows(job, [&](auto rows) HWY_ATTR { JoinParts<decltype(rows)>(job); });
+  const auto run =
+      job.in.k.cache_dtype == Dtype::kBF16 ? JoinParts<Bf16> : JoinParts<float>;
+  run(job);
 }
 
 }  // namespace HWY_NAMESPACE
