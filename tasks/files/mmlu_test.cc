@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -39,7 +40,8 @@ class MmluTest : public testing::Test {
                          [](const std::string&) { return 0; })[0]
                 .context;
   }
-  const std::string folder_ = testing::TempDir() + "/mmlu_test";
+  const std::string folder_ =
+      testing::TempDir() + "/mmlu_test-" + std::to_string(getpid());
 };
 
 TEST_F(MmluTest, PromptsOfThePresets) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -18,7 +19,8 @@ using testing::ElementsAre;
 constexpr int32_t kBos = ByteTokenizer::kBos;
 
 std::string TextFile(const std::string& text) {
-  const std::string path = testing::TempDir() + "/perplexity.txt";
+  const std::string path =
+      testing::TempDir() + "/perplexity-" + std::to_string(getpid()) + ".txt";
   std::ofstream(path) << text;
   return path;
 }

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -21,7 +22,7 @@ using testing::ThrowsMessage;
 
 class TextTaskListTest : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
   void Write(const std::string& name, const std::string& text) {
     const std::filesystem::path path = std::filesystem::path(folder_) / name;
     std::filesystem::create_directories(path.parent_path());
@@ -34,7 +35,8 @@ class TextTaskListTest : public testing::Test {
   void ExpectError(const std::string& name, const std::string& part) {
     EXPECT_THAT([&] { Load(name); }, ThrowsMessage<UserError>(HasSubstr(part)));
   }
-  const std::string folder_ = testing::TempDir() + "/text_task_list_test";
+  const std::string folder_ =
+      testing::TempDir() + "/text_task_list_test-" + std::to_string(getpid());
 };
 
 TEST_F(TextTaskListTest, MissingFilesAreNamed) {

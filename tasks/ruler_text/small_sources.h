@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -52,8 +53,9 @@ class SmallSources {
     folder_ =
         fs::path(::testing::TempDir()) /
         fmt::format(
-            "ruler_text_{}",
-            ::testing::UnitTest::GetInstance()->current_test_info()->name());
+            "ruler_text_{}_{}",
+            ::testing::UnitTest::GetInstance()->current_test_info()->name(),
+            getpid());
     fs::create_directories(folder_);
     std::string nouns, adjectives, verbs, essay;
     for (int i = 0; i < 400; ++i) {
