@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <regex>
+#include <string_view>
 
 #include "harness/file_io.h"
 #include "harness/machine.h"
@@ -26,9 +26,22 @@ Json TokenOf(const Tokenizer& tokenizer, int32_t id) {
   return {tokenizer.Piece(id), std::to_string(id)};
 }
 
-std::string Sanitized(const std::string& name) {
-  static const std::regex unsafe(R"(["<>:/|\\?*\[\]]+)");
-  return std::regex_replace(name, unsafe, "__");
+// Runs of characters that file names should not have become "__", as lm-eval
+// does.
+std::string Sanitized(std::string_view name) {
+  constexpr std::string_view kUnsafe = "\"<>:/|\\?*[]";
+  std::string out;
+  bool unsafe = false;
+  for (const char c : name) {
+    const bool was_unsafe = unsafe;
+    unsafe = kUnsafe.find(c) != std::string_view::npos;
+    if (!unsafe) {
+      out += c;
+    } else if (!was_unsafe) {
+      out += "__";
+    }
+  }
+  return out;
 }
 
 void CheckFinite(const CheckpointEvalResult& result) {
