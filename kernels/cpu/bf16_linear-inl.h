@@ -289,7 +289,7 @@ class Bf16TokenPass {
     std::copy_n(from, plan_.state_floats(), to);
   }
   // state += sum.
-  void Add(const float* sum, float* state) const {
+  void AddSum(const float* sum, float* state) const {
     ScaleRow(1.f, sum, plan_.state_floats(), state, true);
   }
   // `state`, plus `sum` where it is not null, rounded.

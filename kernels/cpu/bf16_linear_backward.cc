@@ -16,12 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class Bf16BackwardPass : Bf16BlockPass {
+class Bf16LinearBackwardPass : Bf16BlockPass,
+                               public BackwardSteps<Bf16LinearBackwardPass> {
  public:
-  Bf16BackwardPass(const Problem& problem, const Buffers& buffers,
-                   const TensorView& d_out, const BranchGrads& grads,
-                   const Bf16LinearPlan& plan,
-                   const Bf16LinearScratch<Bf16BackwardWorker>& scratch)
+  Bf16LinearBackwardPass(const Problem& problem, const Buffers& buffers,
+                         const TensorView& d_out, const BranchGrads& grads,
+                         const Bf16LinearPlan& plan,
+                         const Bf16LinearScratch<Bf16BackwardWorker>& scratch)
       : Bf16BlockPass(problem, buffers, d_out, grads, plan),
         scratch_(scratch),
         d_final_state_(buffers.d_final_state),
@@ -32,79 +33,31 @@ class Bf16BackwardPass : Bf16BlockPass {
     ZeroUnread(task, w);
   }
 
-  // All segments of one KV head: states forwards, gradients backwards.
-  void RunHead(int64_t task, int worker) const {
-    const Bf16BackwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(w.state, scratch_.kept(worker, s));
-        if (s + 1 == plan_.segments) break;
-        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
-        Add(w.sum, w.state);
-      }
-      LoadState(d_final_state_, task, stream, w, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
-                   s > 0 || d_initial_state_, w);
-      }
-      StoreState(w.d_state, d_initial_state_, task, stream, w);
-    }
-  }
-
-  // What a segment's tokens add to the state, and its queries to the gradient.
-  void SumSegment(int64_t task, int64_t segment, int worker) const {
-    const Bf16BackwardWorker w = scratch_.worker(worker);
-    const int64_t begin = plan_.segment_begin(segment);
-    const int64_t end = plan_.segment_end(segment);
-    SumChunks(task, begin, end, w, Kept(task, 0, segment));
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      float* d_sum = KeptGrad(task, stream, segment);
-      Clear(d_sum);
-      for (int64_t c = end - 1; c >= begin; --c) {
-        ForEachBlock(task, stream, ChunkAt(plan_, c), w,
-                     [&](const Block& block) { AbsorbGrad(block, w, d_sum); });
-      }
-    }
-  }
-
-  // Sums -> states at the beginnings and gradients at the ends of segments, in
-  // place; the states' sums lie in stream 0's places.
-  void ScanSegments(int64_t task, int worker) const {
-    const Bf16BackwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.sum, w.state);
-      }
-      LoadState(d_final_state_, task, stream, w, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        Copy(KeptGrad(task, stream, s), w.d_sum);
-        Copy(w.d_state, KeptGrad(task, stream, s));
-        Add(w.d_sum, w.d_state);
-      }
-      StoreState(w.d_state, d_initial_state_, task, stream, w);
-    }
-  }
-
-  // States and gradients at its ends lie in their places.
-  void RunSegments(int64_t task, int64_t segment, int worker) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      RunSegment(task, stream, segment, Kept(task, stream, segment),
-                 KeptGrad(task, stream, segment), false,
-                 scratch_.worker(worker));
-    }
-  }
-
  private:
-  // Places of kept states, and of kept gradients, where segments are split.
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
+  friend class BackwardSteps<Bf16LinearBackwardPass>;
+
+  void LoadStart(int64_t task, int64_t stream,
+                 const Bf16BackwardWorker& w) const {
+    LoadState(initial_state_, task, stream, w, w.state);
   }
-  float* KeptGrad(int64_t task, int64_t stream, int64_t segment) const {
-    return Kept(plan_.heads_of_kv() + task, stream, segment);
+  void LoadEndGrad(int64_t task, int64_t stream,
+                   const Bf16BackwardWorker& w) const {
+    LoadState(d_final_state_, task, stream, w, w.d_state);
+  }
+  void StoreStartGrad(int64_t task, int64_t stream,
+                      const Bf16BackwardWorker& w) const {
+    StoreState(w.d_state, d_initial_state_, task, stream, w);
+  }
+  bool StartGradWanted() const { return bool{d_initial_state_}; }
+
+  void SumGrads(int64_t task, int64_t stream, int64_t segment,
+                const Bf16BackwardWorker& w, float* d_sum) const {
+    Clear(d_sum);
+    for (int64_t c = plan_.segment_end(segment) - 1;
+         c >= plan_.segment_begin(segment); --c) {
+      ForEachBlock(task, stream, ChunkAt(plan_, c), w,
+                   [&](const Block& block) { AbsorbGrad(block, w, d_sum); });
+    }
   }
 
   // Tokens that no query reads get no gradient.
@@ -150,7 +103,7 @@ class Bf16BackwardPass : Bf16BlockPass {
       });
       StoreTokens(task, stream, chunk, w);
     }
-    if (advance) Add(w.d_sum, d_state);
+    if (advance) AddSum(w.d_sum, d_state);
   }
 
   Bf16* ChunkState(int64_t chunk, const Bf16BackwardWorker& w) const {
@@ -225,7 +178,7 @@ void RunBf16LinearBackward(const Problem& problem, const Buffers& buffers,
                                                       &arena);
   RunMemoryPass<TileScope>(
       problem.threads, plan,
-      Bf16BackwardPass(problem, buffers, d_out, grads, plan, scratch));
+      Bf16LinearBackwardPass(problem, buffers, d_out, grads, plan, scratch));
 }
 
 }  // namespace HWY_NAMESPACE

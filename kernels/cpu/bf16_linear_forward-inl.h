@@ -26,7 +26,8 @@ namespace HWY_NAMESPACE {
 //   Row(b, t, h, tiles, worker)  value_dim floats of query t, 16 of them in
 //                                every result tile from `tiles` on
 template <typename Sink>
-class Bf16LinearForwardPass : Bf16TokenPass {
+class Bf16LinearForwardPass : Bf16TokenPass,
+                              public ForwardSteps<Bf16LinearForwardPass<Sink>> {
  public:
   Bf16LinearForwardPass(const Problem& problem, const Buffers& buffers,
                         const Sink& sink, const Bf16LinearPlan& plan,
@@ -36,51 +37,18 @@ class Bf16LinearForwardPass : Bf16TokenPass {
         sink_(sink),
         final_state_(buffers.final_state) {}
 
-  // All segments of one KV head in order; the state stays in the cache.
-  void RunHead(int64_t task, int worker) const {
-    const Bf16ForwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        const bool last = s == plan_.segments - 1;
-        RunSegment(task, stream, s, w.state, !last || final_state_, w);
-      }
-      StoreState(w.state, final_state_, task, stream, w);
-    }
-  }
-
-  // Sums of segments -> states at their beginnings, in place. The sums lie in
-  // stream 0's places, which are overwritten last.
-  void ScanSegments(int64_t task, int worker) const {
-    const Bf16ForwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, task, stream, w, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.sum, w.state);
-      }
-      StoreState(w.state, final_state_, task, stream, w);
-    }
-  }
-
-  void SumSegment(int64_t task, int64_t segment, int worker) const {
-    SumChunks(task, plan_.segment_begin(segment), plan_.segment_end(segment),
-              scratch_.worker(worker), Kept(task, 0, segment));
-  }
-
-  // The states at its beginning lie in their places.
-  void RunSegments(int64_t task, int64_t segment, int worker) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      RunSegment(task, stream, segment, Kept(task, stream, segment), false,
-                 scratch_.worker(worker));
-    }
-  }
-
  private:
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
+  friend class ForwardSteps<Bf16LinearForwardPass>;
+
+  void LoadStart(int64_t task, int64_t stream,
+                 const Bf16ForwardWorker& w) const {
+    LoadState(initial_state_, task, stream, w, w.state);
   }
+  void StoreEnd(int64_t task, int64_t stream,
+                const Bf16ForwardWorker& w) const {
+    StoreState(w.state, final_state_, task, stream, w);
+  }
+  bool EndWanted() const { return bool{final_state_}; }
 
   // Outputs of a segment from the state at its beginning; with `advance` the
   // state is then moved to its end. As in linear_forward.cc the segment's own
@@ -102,7 +70,7 @@ class Bf16LinearForwardPass : Bf16TokenPass {
       }
       if (c + 1 < end || advance) Absorb(chunk, w, c > begin, w.sum);
     }
-    if (advance) Add(w.sum, state);
+    if (advance) AddSum(w.sum, state);
   }
 
   // What all heads read: phi(k)^T, and the state with v behind it.

@@ -16,10 +16,10 @@ namespace HWY_NAMESPACE {
 
 // Scores are transposed, S^T = K Q^T: lse and delta of 16 rows are vectors,
 // and P^T and dS^T come out as the operands that the products after them need.
-class Bf16BackwardPass {
+class Bf16SoftmaxBackwardPass {
  public:
-  Bf16BackwardPass(const Bf16BackwardCall& call,
-                   const Bf16BackwardScratch& scratch)
+  Bf16SoftmaxBackwardPass(const Bf16BackwardCall& call,
+                          const Bf16BackwardScratch& scratch)
       : call_(call), in_(call.in), plan_(call.plan), s_(scratch) {
     scale_ = static_cast<float>(LocalScale(*in_.problem));
     factor_ = static_cast<float>(LocalScale(*in_.problem) * M_LOG2E);
@@ -362,14 +362,14 @@ void Bf16Backward(const Bf16BackwardCall& call, std::byte* scratch,
   ForEachKeyGroup(threads, plan.heads, plan.groups,
                   [&](int64_t head, int64_t group, int thread) HWY_ATTR {
                     const Bf16BackwardScratch s = own(thread);
-                    Bf16BackwardPass(call, s).PackGroup(head, group);
+                    Bf16SoftmaxBackwardPass(call, s).PackGroup(head, group);
                   });
   for (int64_t phase = 0; phase < plan.phases; ++phase) {
     const int64_t jobs = plan.Jobs(phase);
     ParallelFor<TileScope>(threads, plan.heads * jobs,
                            [&](int64_t task, int thread) HWY_ATTR {
                              const Bf16BackwardScratch s = own(thread);
-                             Bf16BackwardPass(call, s).Run(
+                             Bf16SoftmaxBackwardPass(call, s).Run(
                                  task / jobs, plan.Job(phase, task % jobs));
                            });
   }

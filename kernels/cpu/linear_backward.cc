@@ -19,7 +19,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class BackwardPass : TokenPass {
+class BackwardPass : TokenPass, public BackwardSteps<BackwardPass> {
  public:
   BackwardPass(const Problem& problem, const Buffers& buffers, TensorView out,
                TensorView d_out, const BranchGrads& grads,
@@ -40,84 +40,36 @@ class BackwardPass : TokenPass {
     if (normalized()) FindDenominators(task, w);
   }
 
-  // All segments of one KV head: states forwards, gradients backwards.
-  void RunHead(int64_t task, int worker) const {
-    const BackwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(w.state, scratch_.kept(worker, s));
-        if (s + 1 == plan_.segments) break;
-        SumChunks(task, plan_.segment_begin(s), plan_.segment_end(s), w, w.sum);
-        Add(w.state, w.sum, w.state);
-      }
-      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        RunSegment(task, stream, s, scratch_.kept(worker, s), w.d_state,
-                   s > 0 || d_initial_state_, w);
-      }
-      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
-    }
-  }
-
-  // What a segment's tokens add to the state, and its queries to the gradient.
-  void SumSegment(int64_t task, int64_t segment, int worker) const {
-    const BackwardWorker w = scratch_.worker(worker);
-    const int64_t begin = plan_.segment_begin(segment);
-    const int64_t end = plan_.segment_end(segment);
-    SumChunks(task, begin, end, w, Kept(task, 0, segment));
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      const HeadRange heads = plan_.readers(kv(task), stream);
-      float* d_sum = KeptGrad(task, stream, segment);
-      Clear(d_sum);
-      for (int64_t c = end - 1; c >= begin; --c) {
-        const MemoryChunk chunk = ChunkAt(plan_, c);
-        for (int64_t h = heads.begin; h < heads.end; ++h) {
-          LoadQueries(batch(task), h, chunk, w);
-          AbsorbGrad(chunk, w, d_sum);
-        }
-      }
-    }
-  }
-
-  // Sums -> states at the beginnings and gradients at the ends of segments, in
-  // place; the states' sums lie in stream 0's places.
-  void ScanSegments(int64_t task, int worker) const {
-    const BackwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.state, w.sum, w.state);
-      }
-      LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
-      for (int64_t s = plan_.segments - 1; s >= 0; --s) {
-        Copy(KeptGrad(task, stream, s), w.d_sum);
-        Copy(w.d_state, KeptGrad(task, stream, s));
-        Add(w.d_state, w.d_sum, w.d_state);
-      }
-      StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
-    }
-  }
-
-  // States and gradients at its ends lie in their places.
-  void RunSegments(int64_t task, int64_t segment, int worker) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      RunSegment(task, stream, segment, Kept(task, stream, segment),
-                 KeptGrad(task, stream, segment), false,
-                 scratch_.worker(worker));
-    }
-  }
-
  private:
-  // Places of kept states, and of kept gradients, where segments are split.
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
+  friend class BackwardSteps<BackwardPass>;
+
+  void LoadStart(int64_t task, int64_t stream, const BackwardWorker& w) const {
+    LoadState(initial_state_, key_sum_, task, stream, w.state);
   }
-  float* KeptGrad(int64_t task, int64_t stream, int64_t segment) const {
-    return Kept(plan_.heads_of_kv() + task, stream, segment);
+  void LoadEndGrad(int64_t task, int64_t stream,
+                   const BackwardWorker& w) const {
+    LoadState(d_final_state_, TensorView(), task, stream, w.d_state);
   }
+  void StoreStartGrad(int64_t task, int64_t stream,
+                      const BackwardWorker& w) const {
+    StoreState(w.d_state, d_initial_state_, TensorView(), task, stream);
+  }
+  bool StartGradWanted() const { return bool{d_initial_state_}; }
+
+  void SumGrads(int64_t task, int64_t stream, int64_t segment,
+                const BackwardWorker& w, float* d_sum) const {
+    const HeadRange heads = plan_.readers(kv(task), stream);
+    Clear(d_sum);
+    for (int64_t c = plan_.segment_end(segment) - 1;
+         c >= plan_.segment_begin(segment); --c) {
+      const MemoryChunk chunk = ChunkAt(plan_, c);
+      for (int64_t h = heads.begin; h < heads.end; ++h) {
+        LoadQueries(batch(task), h, chunk, w);
+        AbsorbGrad(chunk, w, d_sum);
+      }
+    }
+  }
+
   bool normalized() const { return plan_.columns > plan_.value_dim; }
   float* Denominator(int64_t b, int64_t h) const {
     const int64_t query_heads = plan_.kv_heads * plan_.group;

@@ -106,6 +106,8 @@ class TokenPass {
     MapRow(a, b, plan_.state_size(), out,
            [](TileV x, TileV y) { return hn::Add(x, y); });
   }
+  // state += sum.
+  void AddSum(const float* sum, float* state) const { Add(state, sum, state); }
 
   // fp32 views [B, Hs, F, Dv] and [B, Hkv, F, 1] -> [F, state_ld]; absent
   // ones are zero.

@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rattn {
 namespace HWY_NAMESPACE {
 
-class ForwardPass : TokenPass {
+class ForwardPass : TokenPass, public ForwardSteps<ForwardPass> {
  public:
   ForwardPass(const Problem& problem, const Buffers& buffers, TensorView out,
               TensorView key_sum, const MemoryPlan& plan,
@@ -27,51 +27,16 @@ class ForwardPass : TokenPass {
         final_state_(buffers.final_state),
         end_wanted_(final_state_ || key_sum) {}
 
-  // All segments of one KV head in order; the state stays in the cache.
-  void RunHead(int64_t task, int worker) const {
-    const ForwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        const bool last = s == plan_.segments - 1;
-        RunSegment(task, stream, s, w.state, !last || end_wanted_, w);
-      }
-      StoreState(w.state, final_state_, key_sum_, task, stream);
-    }
-  }
-
-  // Sums of segments -> states at their beginnings, in place. The sums lie in
-  // stream 0's places, which are overwritten last.
-  void ScanSegments(int64_t task, int worker) const {
-    const ForwardWorker w = scratch_.worker(worker);
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      LoadState(initial_state_, key_sum_, task, stream, w.state);
-      for (int64_t s = 0; s < plan_.segments; ++s) {
-        Copy(Kept(task, 0, s), w.sum);
-        Copy(w.state, Kept(task, stream, s));
-        Add(w.state, w.sum, w.state);
-      }
-      StoreState(w.state, final_state_, key_sum_, task, stream);
-    }
-  }
-
-  void SumSegment(int64_t task, int64_t segment, int worker) const {
-    SumChunks(task, plan_.segment_begin(segment), plan_.segment_end(segment),
-              scratch_.worker(worker), Kept(task, 0, segment));
-  }
-
-  // The states at its beginning lie in their places.
-  void RunSegments(int64_t task, int64_t segment, int worker) const {
-    for (int64_t stream = plan_.streams - 1; stream >= 0; --stream) {
-      RunSegment(task, stream, segment, Kept(task, stream, segment), false,
-                 scratch_.worker(worker));
-    }
-  }
-
  private:
-  float* Kept(int64_t task, int64_t stream, int64_t segment) const {
-    return scratch_.kept(task * plan_.streams + stream, segment);
+  friend class ForwardSteps<ForwardPass>;
+
+  void LoadStart(int64_t task, int64_t stream, const ForwardWorker& w) const {
+    LoadState(initial_state_, key_sum_, task, stream, w.state);
   }
+  void StoreEnd(int64_t task, int64_t stream, const ForwardWorker& w) const {
+    StoreState(w.state, final_state_, key_sum_, task, stream);
+  }
+  bool EndWanted() const { return end_wanted_; }
 
   // Outputs of a segment from the state at its beginning; with `advance` the
   // state is then moved to its end. The segment's own tokens are summed apart
