@@ -18,6 +18,7 @@
 #include "kernels/backend.h"
 #include "models/json_fields.h"
 #include "models/safetensors.h"
+#include "models/shared_test_util.h"
 
 namespace rattn {
 
@@ -68,12 +69,7 @@ class GoldenCase {
   SafeTensorsFile file_;
 };
 
-inline std::filesystem::path GoldenFolder() {
-  const char* shared = std::getenv("RATTN_SHARED");
-  return std::filesystem::path(shared ? shared
-                                      : RATTN_SOURCE_DIR "/../shared") /
-         "golden";
-}
+inline std::filesystem::path GoldenFolder() { return SharedPath("golden"); }
 
 // Every backend of ours that is there; the first, the reference, in fp64 as
 // well. A baseline that is loaded on demand has tests of its own.

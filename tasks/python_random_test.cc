@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tasks/shared_data.h"
+#include "models/shared_test_util.h"
 
 namespace rattn {
 namespace {

@@ -254,13 +254,7 @@ TEST(Memory, SameBitsForEveryThreadCount) {
       MemoryCase c(p, {.initial = true, .d_final = true});
       const OracleResult one = c.Run(tiling, 1);
       for (const int threads : {2, 3, 4, 7, 64}) {
-        const OracleResult many = c.Run(tiling, threads);
-        EXPECT_EQ(one.o, many.o);
-        EXPECT_EQ(one.final_state, many.final_state);
-        EXPECT_EQ(one.dq, many.dq);
-        EXPECT_EQ(one.dk, many.dk);
-        EXPECT_EQ(one.dv, many.dv);
-        EXPECT_EQ(one.d_initial, many.d_initial);
+        ExpectSameBits(one, c.Run(tiling, threads));
       }
     }
   }

@@ -99,6 +99,16 @@ struct OracleResult {
   Vec dq, dk, dv, d_initial;
 };
 
+inline void ExpectSameBits(const OracleResult& a, const OracleResult& b) {
+  EXPECT_EQ(a.o, b.o);
+  EXPECT_EQ(a.final_state, b.final_state);
+  EXPECT_EQ(a.key_sum, b.key_sum);
+  EXPECT_EQ(a.dq, b.dq);
+  EXPECT_EQ(a.dk, b.dk);
+  EXPECT_EQ(a.dv, b.dv);
+  EXPECT_EQ(a.d_initial, b.d_initial);
+}
+
 struct OracleInput {
   Vec q, k, v, initial, d_o, d_final;  // initial, d_final: zeros if absent
 };

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "models/json_fields.h"
+#include "models/shared_test_util.h"
 #include "models/tokenizer.h"
 
 namespace rattn {
@@ -15,21 +16,14 @@ namespace {
 class GoldenTokens : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenTokens, AreTheSame) {
-  const char* shared = std::getenv("RATTN_SHARED");
-  const std::string ids_file =
-      (shared != nullptr ? shared
-                         : std::string(RATTN_SOURCE_DIR "/../shared")) +
-      "/models/" + GetParam() + "_tokens.json";
+  RATTN_SHARED_OR_SKIP(ids_file, "models/" + GetParam() + "_tokens.json");
   const char* tokenizers = std::getenv("RATTN_TOKENIZERS");
-  if (!std::filesystem::exists(ids_file)) {
-    GTEST_SKIP() << "no " << ids_file << ": set RATTN_SHARED";
-  }
   if (tokenizers == nullptr) GTEST_SKIP() << "RATTN_TOKENIZERS is not set";
   const std::string folder = std::string(tokenizers) + "/" + GetParam();
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
 
   const auto tokenizer = LoadTokenizer(folder);
-  const Json file = ReadJsonFile(ids_file);
+  const Json file = SharedJson(ids_file);
   ASSERT_FALSE(file["strings"].empty());
   for (const Json& entry : file["strings"]) {
     const std::string text = entry["text"].get<std::string>();

@@ -11,6 +11,7 @@
 
 #include "models/json_fields.h"
 #include "models/safetensors.h"
+#include "models/shared_test_util.h"
 #include "models/torch/mixer.h"
 #include "models/torch/ops.h"
 #include "models/torch/test_tensors.h"
@@ -20,10 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path GoldenFolder() {
-  const char* shared = std::getenv("RATTN_SHARED");
-  return fs::path(shared ? shared : RATTN_SOURCE_DIR "/../shared") / "golden";
-}
+fs::path GoldenFolder() { return SharedPath("golden"); }
 
 class LayerCase {
  public:

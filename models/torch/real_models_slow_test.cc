@@ -9,16 +9,14 @@
 
 #include "models/json_fields.h"
 #include "models/runtime.h"
+#include "models/shared_test_util.h"
 
 namespace rattn {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path SharedFolder() {
-  const char* shared = std::getenv("RATTN_SHARED");
-  return fs::path(shared ? shared : RATTN_SOURCE_DIR "/../shared") / "models";
-}
+fs::path SharedFolder() { return SharedPath("models"); }
 
 fs::path ModelsFolder() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME")) {

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +9,7 @@
 #include "models/error.h"
 #include "models/sha256.h"
 #include "tasks/files/shared_data.h"
+#include "tasks/files/task_files_test_util.h"
 #include "tasks/files/text_requests.h"
 #include "tasks/files/text_task_list.h"
 
@@ -19,29 +19,17 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-class MmluTest : public testing::Test {
+class MmluTest : public TaskFilesTest {
  protected:
   void SetUp() override {
-    std::filesystem::remove_all(folder_);
     Write("mmlu/data/dev/anatomy_dev.csv", "\" Bone? \",a,b,c,NA,D\n");
     Write("mmlu/data/test/anatomy_test.csv", "\" Skin? \",1,\"2,\",4 ,5,B\n");
-  }
-  void Write(const std::string& name, const std::string& text) {
-    const std::filesystem::path path = std::filesystem::path(folder_) / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
-  TextTask Load(const std::string& name) {
-    DataFolder data(folder_);
-    return LoadTextSuite({name}, &data).tasks.at(0);
   }
   std::string Prompt(const TextTask& task) {
     return *MakeRequests(task, task.documents[0], {&task.shots[0]}, {},
                          [](const std::string&) { return 0; })[0]
                 .context;
   }
-  const std::string folder_ =
-      testing::TempDir() + "/mmlu_test-" + std::to_string(getpid());
 };
 
 TEST_F(MmluTest, PromptsOfThePresets) {

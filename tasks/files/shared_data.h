@@ -2,19 +2,17 @@
 // $RATTN_SHARED, or in `shared` beside the source.
 #pragma once
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
+
+#include "models/shared_test_util.h"
 
 namespace rattn {
 
 // "" if it is not there.
 inline std::string SharedData() {
-  const char* shared = std::getenv("RATTN_SHARED");
-  const std::filesystem::path folder =
-      shared != nullptr ? shared : RATTN_SOURCE_DIR "/../shared";
   std::error_code error;
-  const auto data = folder / "data";
+  const auto data = SharedPath("data");
   return std::filesystem::is_directory(data / "mmlu", error) ? data.string()
                                                              : "";
 }

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +9,7 @@
 #include "models/error.h"
 #include "models/sha256.h"
 #include "tasks/files/shared_data.h"
+#include "tasks/files/task_files_test_util.h"
 #include "tasks/files/text_requests.h"
 #include "tasks/files/text_task_loaders.h"
 
@@ -20,23 +20,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-class TextTaskListTest : public testing::Test {
+class TextTaskListTest : public TaskFilesTest {
  protected:
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  void Write(const std::string& name, const std::string& text) {
-    const std::filesystem::path path = std::filesystem::path(folder_) / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
-  TextTask Load(const std::string& name) {
-    DataFolder data(folder_);
-    return LoadTextSuite({name}, &data).tasks.at(0);
-  }
   void ExpectError(const std::string& name, const std::string& part) {
     EXPECT_THAT([&] { Load(name); }, ThrowsMessage<UserError>(HasSubstr(part)));
   }
-  const std::string folder_ =
-      testing::TempDir() + "/text_task_list_test-" + std::to_string(getpid());
 };
 
 TEST_F(TextTaskListTest, MissingFilesAreNamed) {

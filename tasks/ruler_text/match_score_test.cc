@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tasks/shared_data.h"
+#include "models/shared_test_util.h"
 
 namespace rattn {
 namespace {

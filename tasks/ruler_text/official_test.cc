@@ -12,7 +12,7 @@
 #include "models/sha256.h"
 #include "tasks/ruler_text/fake_tokenizer.h"
 #include "tasks/ruler_text/small_sources.h"
-#include "tasks/shared_data.h"
+#include "models/shared_test_util.h"
 
 namespace rattn {
 namespace {

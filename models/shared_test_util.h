@@ -27,9 +27,9 @@ inline Json SharedJson(const std::filesystem::path& path) {
 
 }  // namespace rattn
 
-// For the body of a test: `path` becomes the file, or the test is skipped.
-#define RATTN_SHARED_OR_SKIP(path, below)                                \
-  const std::filesystem::path path = ::rattn::SharedPath(below);         \
-  if (!std::filesystem::exists(path)) {                                  \
-    GTEST_SKIP() << "no " << path << ": set RATTN_SHARED to its folder"; \
+// For the body of a test: `file` becomes the path, or the test is skipped.
+#define RATTN_SHARED_OR_SKIP(file, below)                                \
+  const std::filesystem::path file = ::rattn::SharedPath(below);         \
+  if (!std::filesystem::exists(file)) {                                  \
+    GTEST_SKIP() << "no " << file << ": set RATTN_SHARED to its folder"; \
   }
