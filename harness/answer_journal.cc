@@ -13,6 +13,7 @@
 #include "harness/file_io.h"
 #include "models/error.h"
 #include "models/json_fields.h"
+#include "models/text_lines.h"
 
 namespace rattn {
 namespace {
@@ -91,12 +92,10 @@ void AnswerJournal::Read() {
         path_));
   }
   const std::string file = ReadTextFile(path_, kMostBytes);
-  for (size_t at = 0; at < file.size();) {
-    const size_t end = std::min(file.find('\n', at), file.size());
-    auto entry = ParseLine(std::string_view(file).substr(at, end - at));
+  ForEachLine(file, [&](std::string_view line, int64_t) {
+    auto entry = ParseLine(line);
     if (entry) known_.insert(std::move(*entry));
-    at = end + 1;
-  }
+  });
   // What follows must not become a part of a torn line.
   if (!file.empty() && file.back() != '\n') waiting_ = "\n";
 }

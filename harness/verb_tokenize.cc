@@ -11,6 +11,7 @@
 #include "harness/verb_functions.h"
 #include "models/error.h"
 #include "models/json_fields.h"
+#include "models/text_lines.h"
 #include "models/tokenizer.h"
 
 namespace rattn {
@@ -64,18 +65,14 @@ std::string InputOf(const TokenizeOptions& options) {
 // begins with a quotation mark.
 void EncodeLines(const Tokenizer& tokenizer, const std::string& input,
                  const TokenizeOptions& options) {
-  int64_t number = 0;
-  for (size_t at = 0; at < input.size();) {
-    const size_t end = std::min(input.find('\n', at), input.size());
-    std::string line = input.substr(at, end - at);
-    at = end + 1;
-    ++number;
-    if (line.starts_with('"')) {
-      const Json text = ParseJsonText(line, fmt::format("line {}", number));
-      line = text.get<std::string>();
+  ForEachLine(input, [&](std::string_view line, int64_t number) {
+    std::string text(line);
+    if (text.starts_with('"')) {
+      text = ParseJsonText(text, fmt::format("line {}", number))
+                 .get<std::string>();
     }
-    Print(tokenizer, tokenizer.Encode(line, !options.no_special), options.json);
-  }
+    Print(tokenizer, tokenizer.Encode(text, !options.no_special), options.json);
+  });
 }
 
 int RunTokenize(const TokenizeOptions& options, bool decodes) {

@@ -192,13 +192,8 @@ std::vector<RulerTextSample> MakeFreshSamples(const RulerTextTask& task,
                                               const RulerRequest& request,
                                               RulerSources* sources,
                                               TokenCounter* counter) {
-  std::vector<RulerTextSample> samples =
-      Maker(task, request, sources, counter).Run();
-  if (counter->wrong()) {
-    counter->Restart();
-    samples = Maker(task, request, sources, counter).Run();
-  }
-  return samples;
+  return WithRightCounts(
+      counter, [&] { return Maker(task, request, sources, counter).Run(); });
 }
 
 }  // namespace rattn

@@ -117,13 +117,9 @@ class Generator {
 
   void Add(RulerPrompt prompt, int64_t index, int64_t tokens,
            std::vector<RulerTextSample>* samples) {
-    RulerTextSample sample;
-    sample.index = sample.stored_index = index;
-    sample.tokens_to_generate = text_.tokens_to_generate;
+    RulerTextSample sample =
+        PlainSample(std::move(prompt), index, text_.tokens_to_generate);
     sample.length = tokens + text_.tokens_to_generate;
-    sample.input = std::move(prompt.body);
-    sample.answer_prefix = std::move(prompt.prefix);
-    sample.outputs = std::move(prompt.outputs);
     sample.tries = {tokens};
     samples->push_back(std::move(sample));
   }
@@ -313,20 +309,10 @@ std::vector<RulerTextSample> MakeLmEvalSamples(const RulerTextTask& task,
   if (request.wrapper != RulerRequest().wrapper) {
     throw UserError("lm-eval's port of RULER knows no chat wrapper");
   }
-  if (task.family == RulerFamily::kQa &&
-      request.samples > QaQuestions(task, sources)) {
-    throw UserError(
-        fmt::format("{} has {} questions, not {}: ask for fewer "
-                    "samples",
-                    task.name, QaQuestions(task, sources), request.samples));
-  }
-  std::vector<RulerTextSample> samples =
-      Generator(task, request, sources, counter).Run();
-  if (counter->wrong()) {
-    counter->Restart();
-    samples = Generator(task, request, sources, counter).Run();
-  }
-  return samples;
+  CheckQuestions(task, request, sources);
+  return WithRightCounts(counter, [&] {
+    return Generator(task, request, sources, counter).Run();
+  });
 }
 
 }  // namespace rattn

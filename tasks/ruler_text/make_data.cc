@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "models/error.h"
+#include "models/text_lines.h"
 #include "tasks/ruler_text/fresh.h"
 #include "tasks/ruler_text/lm_eval.h"
 
@@ -117,17 +118,12 @@ std::vector<RulerTextSample> ReadRulerDataFile(const std::string& path) {
   const std::string file =
       ReadTextFile(path, none ? kMaxJsonBytes : static_cast<size_t>(size));
   std::vector<RulerTextSample> samples;
-  int64_t line = 0;
-  for (size_t at = 0; at < file.size();) {
-    const size_t end = std::min(file.find('\n', at), file.size());
-    ++line;
-    if (end > at) {
-      samples.push_back(ParseRulerDataLine(file.substr(at, end - at),
-                                           fmt::format("{}:{}", path, line)));
-      samples.back().index = static_cast<int64_t>(samples.size()) - 1;
-    }
-    at = end + 1;
-  }
+  ForEachLine(file, [&](std::string_view line, int64_t number) {
+    if (line.empty()) return;
+    samples.push_back(ParseRulerDataLine(std::string(line),
+                                         fmt::format("{}:{}", path, number)));
+    samples.back().index = static_cast<int64_t>(samples.size()) - 1;
+  });
   return samples;
 }
 

@@ -260,13 +260,6 @@ std::vector<RulerTextSample> Generator::RunFwe() {
   return samples;
 }
 
-std::vector<RulerTextSample> RunOnce(const RulerTextTask& task,
-                                     const RulerRequest& request,
-                                     RulerSources* sources,
-                                     TokenCounter* counter) {
-  return Generator(task, request, sources, counter).Run();
-}
-
 }  // namespace
 
 void ThrowTooShort(const RulerTextTask& task, const RulerRequest& request,
@@ -277,14 +270,29 @@ void ThrowTooShort(const RulerTextTask& task, const RulerRequest& request,
       task.name, request.length, std::max(least, request.length + 1)));
 }
 
-RulerTextSample ToSample(const RulerTextTask& task, RulerPrompt prompt,
-                         int64_t index, int64_t budget, TokenCounter* counter) {
+void CheckQuestions(const RulerTextTask& task, const RulerRequest& request,
+                    RulerSources* sources) {
+  if (task.family != RulerFamily::kQa) return;
+  const int64_t questions = QaQuestions(task, sources);
+  if (request.samples <= questions) return;
+  throw UserError(
+      fmt::format("{} has {} questions, not {}: ask for fewer samples",
+                  task.name, questions, request.samples));
+}
+
+RulerTextSample PlainSample(RulerPrompt prompt, int64_t index, int64_t budget) {
   RulerTextSample sample;
   sample.index = sample.stored_index = index;
   sample.tokens_to_generate = budget;
   sample.input = std::move(prompt.body);
   sample.answer_prefix = std::move(prompt.prefix);
   sample.outputs = std::move(prompt.outputs);
+  return sample;
+}
+
+RulerTextSample ToSample(const RulerTextTask& task, RulerPrompt prompt,
+                         int64_t index, int64_t budget, TokenCounter* counter) {
+  RulerTextSample sample = PlainSample(std::move(prompt), index, budget);
   if (task.family == RulerFamily::kNiah) {
     const size_t at = sample.input.find(sample.outputs.front());
     const std::string_view before(sample.input.data(),
@@ -299,22 +307,10 @@ std::vector<RulerTextSample> MakeOfficialSamples(const RulerTextTask& task,
                                                  const RulerRequest& request,
                                                  RulerSources* sources,
                                                  TokenCounter* counter) {
-  if (task.family == RulerFamily::kQa) {
-    const int64_t questions = QaQuestions(task, sources);
-    if (request.samples > questions) {
-      throw UserError(
-          fmt::format("{} has {} questions, not {}: ask for fewer "
-                      "samples",
-                      task.name, questions, request.samples));
-    }
-  }
-  std::vector<RulerTextSample> samples =
-      RunOnce(task, request, sources, counter);
-  if (counter->wrong()) {
-    counter->Restart();
-    samples = RunOnce(task, request, sources, counter);
-  }
-  return samples;
+  CheckQuestions(task, request, sources);
+  return WithRightCounts(counter, [&] {
+    return Generator(task, request, sources, counter).Run();
+  });
 }
 
 }  // namespace rattn

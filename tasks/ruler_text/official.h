@@ -33,7 +33,12 @@ std::vector<RulerTextSample> MakeOfficialSamples(const RulerTextTask& task,
 // "niah_single_2 at 512 tokens: ... needs at least 812".
 [[noreturn]] void ThrowTooShort(const RulerTextTask& task,
                                 const RulerRequest& request, int64_t least);
-// What stands in a sample for a prompt of `tokens` tokens.
+// More samples than the task has questions are a UserError.
+void CheckQuestions(const RulerTextTask& task, const RulerRequest& request,
+                    RulerSources* sources);
+// A prompt as a sample without counts; and as the original stores it, with the
+// place of a needle's answer.
+RulerTextSample PlainSample(RulerPrompt prompt, int64_t index, int64_t budget);
 RulerTextSample ToSample(const RulerTextTask& task, RulerPrompt prompt,
                          int64_t index, int64_t budget, TokenCounter* counter);
 

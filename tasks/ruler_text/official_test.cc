@@ -10,9 +10,9 @@
 
 #include "models/error.h"
 #include "models/sha256.h"
+#include "models/shared_test_util.h"
 #include "tasks/ruler_text/fake_tokenizer.h"
 #include "tasks/ruler_text/small_sources.h"
-#include "models/shared_test_util.h"
 
 namespace rattn {
 namespace {

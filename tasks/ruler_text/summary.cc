@@ -9,6 +9,7 @@
 
 #include "models/error.h"
 #include "models/json_fields.h"
+#include "models/text_lines.h"
 
 namespace rattn {
 namespace {
@@ -64,16 +65,11 @@ const RulerScoreRow* FindRow(std::span<const RulerScoreRow> rows,
 std::vector<RulerAnswer> ReadRulerPredictions(const std::string& path) {
   const std::string file = ReadTextFile(path);
   std::vector<RulerAnswer> answers;
-  int64_t number = 0;
-  for (size_t at = 0; at < file.size();) {
-    const size_t end = std::min(file.find('\n', at), file.size());
-    ++number;
-    if (end > at) {
-      answers.push_back(ParsePrediction(file.substr(at, end - at),
-                                        fmt::format("{}:{}", path, number)));
-    }
-    at = end + 1;
-  }
+  ForEachLine(file, [&](std::string_view line, int64_t number) {
+    if (line.empty()) return;
+    answers.push_back(
+        ParsePrediction(std::string(line), fmt::format("{}:{}", path, number)));
+  });
   if (answers.empty()) throw UserError(path + ": no predictions");
   return answers;
 }

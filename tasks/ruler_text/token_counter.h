@@ -55,4 +55,13 @@ class CachedTokenCounter : public TokenCounter {
   std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> pieces_;
 };
 
+// What `generate` makes; once more if counts turned out wrong on the way.
+template <typename Generate>
+auto WithRightCounts(TokenCounter* counter, const Generate& generate) {
+  auto made = generate();
+  if (!counter->wrong()) return made;
+  counter->Restart();
+  return generate();
+}
+
 }  // namespace rattn

@@ -7,6 +7,7 @@
 
 #include "models/error.h"
 #include "models/json_fields.h"
+#include "models/text_lines.h"
 #include "tasks/python_text.h"
 
 namespace rattn {
@@ -50,14 +51,11 @@ class StringValues : public nlohmann::json_sax<nlohmann::json> {
 std::vector<std::string> ReadWordList(const std::string& path) {
   const std::string text = ReadTextFile(path);
   std::vector<std::string> words;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
+  ForEachLine(text, [&](std::string_view line, int64_t) {
     // Some lines of the original lists end with a space.
-    const std::string_view word =
-        PythonStrip(std::string_view(text).substr(at, end - at));
+    const std::string_view word = PythonStrip(line);
     if (!word.empty()) words.emplace_back(word);
-    at = end + 1;
-  }
+  });
   if (words.empty()) {
     throw UserError(fmt::format("{}: no words; expected one a line", path));
   }
