@@ -104,6 +104,32 @@ TEST(CpuCache, DecodesLongContexts) {
   }
 }
 
+// Pieces longer than a block of keys, on windows of several blocks.
+TEST(CpuCache, Bf16PiecesMeetManyBlocks) {
+  for (const NamedSpec& named : Specs(600)) {
+    if (!HasLocal(named.spec)) continue;
+    SCOPED_TRACE(named.name);
+    Problem problem;
+    problem.spec = named.spec;
+    problem.shape = MakeShape(1, 4, 2, 900, 900, 32, 32);
+    problem.dtype = Dtype::kBF16;
+    problem.threads = 2;
+    TestTensors whole(problem, {}, 14);
+    const Exact exact(problem, {}, whole);
+    RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
+    const std::vector<double> want = Values(exact.tensors.buffers.o);
+    const double rounding = RoundingError(want, problem.dtype);
+    for (const std::vector<int64_t>& pieces :
+         {std::vector<int64_t>{900}, {300, 17, 583}, {64}}) {
+      TestTensors parts(problem, {}, 14);
+      RunExtend(*CpuBackend(), problem, parts.buffers, pieces, false);
+      EXPECT_LE(RelativeRms(Values(parts.buffers.o), want),
+                kRoundingsInside * rounding)
+          << "pieces of " << pieces[0];
+    }
+  }
+}
+
 // One token per sequence, many sequences.
 TEST(CpuCache, ThreadsDoNotChangeABitOfDecode) {
   for (const NamedSpec& named : Specs(30)) {

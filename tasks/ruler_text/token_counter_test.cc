@@ -41,5 +41,20 @@ TEST(TokenCounterTest, NoticesTokensAcrossWordsAndThenCountsWholeTexts) {
   EXPECT_FALSE(counter.wrong());
 }
 
+TEST(TokenCounterTest, WhatWrongCountsWentIntoIsMadeAnew) {
+  const PairTokenizer tokenizer;
+  CachedTokenCounter counter(&tokenizer);
+  const std::string text = "a b c d e f g h i j k l m n o p q r s t u v w x";
+  int made = 0;
+  const auto count = [&] {
+    ++made;
+    return counter.Count(text);
+  };
+  EXPECT_EQ(WithRightCounts(&counter, count), 12);
+  EXPECT_EQ(made, 2);
+  EXPECT_EQ(WithRightCounts(&counter, count), 12);
+  EXPECT_EQ(made, 3);
+}
+
 }  // namespace
 }  // namespace rattn
