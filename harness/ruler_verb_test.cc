@@ -83,9 +83,11 @@ TEST(RulerVerbTest, ScoresPredictionsOfAFolder) {
 }
 
 TEST(RulerVerbTest, MistakesAreNamed) {
-  const Ended task = RunProgram({"ruler", "--tasks", "nia", "--tokenizer", "x",
-                                 "--data", "x", "--out", "x"});
+  const Ended task =
+      RunProgram({"ruler", "--tasks", "niah_singel_1", "--tokenizer", "x",
+                  "--data", "x", "--out", "x"});
   EXPECT_EQ(task.exit_code, 2);
+  EXPECT_THAT(task.err, HasSubstr("did you mean \"niah_single_1\""));
   const Ended flag = RunProgram({"ruler", "--tasks", "vt"});
   EXPECT_EQ(flag.exit_code, 2);
   EXPECT_THAT(flag.err, HasSubstr("--tokenizer is missing"));

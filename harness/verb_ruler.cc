@@ -102,6 +102,7 @@ Json MakeFile(const RulerVerbOptions& options, RulerMode mode,
 
 int MakeFiles(const RulerVerbOptions& options) {
   const RulerMode mode = ParseRulerMode(options.mode);
+  const std::vector<const RulerTextTask*> tasks = ChosenTasks(options.tasks);
   for (const auto& [flag, value] : {std::pair{"--tokenizer", options.tokenizer},
                                     std::pair{"--out", options.out},
                                     std::pair{"--data", options.paths.data}}) {
@@ -113,7 +114,7 @@ int MakeFiles(const RulerVerbOptions& options) {
   for (const int64_t length : options.lengths) {
     RulerRequest request = options.request;
     request.length = length;
-    for (const RulerTextTask* task : ChosenTasks(options.tasks)) {
+    for (const RulerTextTask* task : tasks) {
       files.push_back(
           MakeFile(options, mode, *task, request, &sources, *tokenizer));
     }

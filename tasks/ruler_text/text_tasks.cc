@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "kernels/nearest_name.h"
 #include "models/error.h"
 
 namespace rattn {
@@ -80,13 +81,13 @@ std::string_view NeedleKindName(NeedleKind kind) {
 std::span<const RulerTextTask> RulerTextTasks() { return kTasks; }
 
 const RulerTextTask& FindRulerTextTask(const std::string& name) {
-  std::vector<std::string_view> names;
+  std::vector<std::string> names;
   for (const RulerTextTask& task : kTasks) {
     if (name == task.name || name == task.lm_eval_name) return task;
-    names.push_back(task.name);
+    names.emplace_back(task.name);
   }
-  throw UserError(fmt::format("RULER has no task '{}'; it has {}", name,
-                              fmt::join(names, ", ")));
+  throw UserError(
+      fmt::format("RULER has no task '{}'{}", name, NearestHint(name, names)));
 }
 
 }  // namespace rattn
