@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <filesystem>
@@ -77,18 +78,28 @@ std::string FeedForward(const Values& values) {
                   activation));
 }
 
+struct ScalingKind {
+  std::string_view name;
+  bool bands;  // tells waves apart by their length
+};
+constexpr std::array kScalingKinds = {ScalingKind{"linear", false},
+                                      ScalingKind{"llama3", true}};
+
 RopeScalingConfig Scaling(const Values& values) {
   const std::string kind = values.Get<std::string>(
       "rope_type", values.Get<std::string>("type", "default"));
   RopeScalingConfig scaling;
   if (kind == "default") return scaling;
-  if (kind != "linear" && kind != "llama3") {
+  const auto* const known =
+      std::find_if(kScalingKinds.begin(), kScalingKinds.end(),
+                   [&](const ScalingKind& one) { return one.name == kind; });
+  if (known == kScalingKinds.end()) {
     values.Fail(fmt::format(
         "rope type \"{}\" is not one of default, linear and llama3", kind));
   }
   scaling.kind = kind;
   scaling.factor = values.Get<double>("factor");
-  if (kind == "linear") return scaling;
+  if (!known->bands) return scaling;
   scaling.low_frequency_factor = values.Get<double>("low_freq_factor");
   scaling.high_frequency_factor = values.Get<double>("high_freq_factor");
   scaling.original_length =
