@@ -58,7 +58,7 @@ class PerplexityRun {
       tokens_.resize(static_cast<size_t>(options_.most_tokens));
       text_ = tokenizer_.Decode(tokens_, false);
     }
-    if (CountWords(text_) == 0) throw UserError(path_ + ": has no words");
+    if (tokens_.empty()) throw UserError(path_ + ": has no text to score");
     const PairEncoder encoder(tokenizer_, model_.max_length());
     windows_ =
         RollingWindows(tokens_, encoder.prefix_token(), window_, stride_);

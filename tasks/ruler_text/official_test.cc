@@ -11,6 +11,7 @@
 #include "models/error.h"
 #include "models/sha256.h"
 #include "models/shared_test_util.h"
+#include "models/source_folder.h"
 #include "tasks/ruler_text/fake_tokenizer.h"
 #include "tasks/ruler_text/small_sources.h"
 
@@ -138,8 +139,8 @@ TEST(OfficialTest, MoreSamplesThanQuestionsAreRefused) {
 class RecordedCounter : public TokenCounter {
  public:
   RecordedCounter()
-      : counts_(SharedJson(RATTN_SOURCE_DIR
-                           "/tasks/ruler_text/testdata/smollm2_counts.json")) {}
+      : counts_(SharedJson(SourceFolder() /
+                           "tasks/ruler_text/testdata/smollm2_counts.json")) {}
   int64_t Count(std::string_view text) override {
     const std::string key = Sha256Hex(text).substr(0, 16);
     if (!counts_.contains(key)) {
