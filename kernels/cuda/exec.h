@@ -1,0 +1,81 @@
+// The execution policy: what a kernel body may ask of the machine that runs
+// it. A body is a template over `Exec`; nvcc instantiates it with DeviceExec
+// (exec_device.h), the tests with HostExec (host/exec_host.h), which runs the
+// same body on the CPU and reports what the hardware would let pass.
+//
+// Each thread of a block has its own Exec. Operations, the same for both:
+//   thread() lane() warp() block(axis)
+//   SharedAt<T>(byte, count)         a part of the block's shared memory
+//   Barrier() WarpBarrier()          order memory of the block, of the warp
+//   LoadShared(s, i) StoreShared(s, i, x)
+//   Load(view, i0..i3) Store(view, i0..i3, x)     one element of global memory
+//   CopyAsync(s, i, view, i0..i3, valid)   16 bytes global to shared (zeros
+//       where not valid); there only after WaitCopies by the same thread, for
+//       the others after a barrier behind that
+//   CommitCopies() WaitCopies<n>()   all but the last n committed groups
+//   LoadMatrix4(s, i) LoadMatrix4Transposed(s, i)    \  by all lanes of a
+//   Mma<T>(a, b, &c)                                  | warp together
+//   ShuffleXor(x, mask)                              /
+//   Widen(x) Round<T>(x) Pack<T>(low, high)          conversions
+//   Exp2(x)                          relative error below 2^-21
+//
+// Fragments are those of PTX mma.m16n8k16 (PTX ISA, "Matrix Fragments for
+// mma.m16n8k16"). With g = lane / 4 and t = lane % 4, a register holds two
+// elements, the lower index in its lower half:
+//   A [16, 16]  r[0] (g, 2t..)      r[1] (g + 8, 2t..)
+//               r[2] (g, 2t + 8..)  r[3] (g + 8, 2t + 8..)
+//   B [16, 8]   r[0] (2t.., g)      r[1] (2t + 8.., g)
+//   C [16, 8]   c[0], c[1] (g, 2t..)  c[2], c[3] (g + 8, 2t..)      fp32
+// LoadMatrix4 reads four 8x8 matrices; lane l names row l % 8 of matrix l / 8
+// and gets, in word m, elements (g, 2t..) of matrix m; transposed (2t.., g).
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define RATTN_FN __device__ __forceinline__
+#else
+#define RATTN_FN inline
+#endif
+
+namespace rattn::cuda {
+
+inline constexpr int kWarpSize = 32;
+inline constexpr int kCopyBytes = 16;  // of one CopyAsync
+
+struct Word4 {
+  uint32_t w[4];
+};
+struct FragmentA {
+  uint32_t r[4];
+};
+struct FragmentB {
+  uint32_t r[2];
+};
+struct Accumulator {
+  float c[4];
+};
+
+// A tensor in global memory, as TensorView: four axes, strides in elements.
+// The host checks every index against `shape`; the device never reads it.
+template <typename T>
+struct GlobalView {
+  T* data = nullptr;
+  int64_t shape[4] = {};
+  int64_t stride[4] = {};
+
+  RATTN_FN explicit operator bool() const { return data != nullptr; }
+  RATTN_FN T* At(int64_t i0, int64_t i1, int64_t i2, int64_t i3) const {
+    return data + i0 * stride[0] + i1 * stride[1] + i2 * stride[2] +
+           i3 * stride[3];
+  }
+};
+
+// `count` elements of shared memory.
+template <typename T>
+struct Shared {
+  T* data = nullptr;
+  int count = 0;
+};
+
+}  // namespace rattn::cuda

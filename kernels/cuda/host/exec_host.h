@@ -1,0 +1,323 @@
+// The execution policy on the CPU (exec.h): every thread of a block is a fiber
+// of HostBlock. Beside computing, it reports
+//   - indices outside a view or a part of shared memory, unaligned vectors;
+//   - shared memory read that nobody wrote, that a copy is still filling, or
+//     that other threads touch without a barrier between;
+//   - copies under way at the end, barriers that not all threads reach, lanes
+//     of a warp that meet in different operations.
+// It cannot find: races between blocks through global memory, forgotten
+// memory fences, bank conflicts, anything about time or about the code that
+// nvcc makes of a body (its registers and instructions are checked apart).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "kernels/bf16.h"
+#include "kernels/cuda/exec.h"
+#include "kernels/cuda/host/host_block.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/fp16.h"
+
+namespace rattn::cuda {
+
+namespace host {
+
+template <typename T>
+T Rounded(float x) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    return ToBf16(x);
+  } else if constexpr (std::is_same_v<T, Fp16>) {
+    return ToFp16(x);
+  } else {
+    return x;
+  }
+}
+inline float Widened(float x) { return x; }
+inline float Widened(Bf16 x) { return ToFloat(x); }
+inline float Widened(Fp16 x) { return ToFloat(x); }
+
+// Element `half` (0 low, 1 high) of a register of two.
+template <typename T>
+float HalfOf(uint32_t word, int half) {
+  return Widened(T{static_cast<uint16_t>(word >> (16 * half))});
+}
+
+template <typename T>
+struct MmaArguments {
+  FragmentA a;
+  FragmentB b;
+  Accumulator* c;
+};
+
+// The layout of exec.h, spelled out for all lanes.
+template <typename T>
+void MmaOfWarp(void* const* arguments) {
+  float a[16][16], b[16][8];
+  for (int lane = 0; lane < kWarpSize; ++lane) {
+    const auto& in = *static_cast<const MmaArguments<T>*>(arguments[lane]);
+    const int g = lane / 4, t = lane % 4;
+    for (int half = 0; half < 2; ++half) {
+      for (int r = 0; r < 4; ++r) {
+        a[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + half] =
+            HalfOf<T>(in.a.r[r], half);
+      }
+      for (int r = 0; r < 2; ++r) {
+        b[2 * t + 8 * r + half][g] = HalfOf<T>(in.b.r[r], half);
+      }
+    }
+  }
+  float sum[16][8] = {};
+  for (int i = 0; i < 16; ++i) {
+    for (int k = 0; k < 16; ++k) {
+      for (int j = 0; j < 8; ++j) sum[i][j] += a[i][k] * b[k][j];
+    }
+  }
+  for (int lane = 0; lane < kWarpSize; ++lane) {
+    Accumulator& c = *static_cast<const MmaArguments<T>*>(arguments[lane])->c;
+    const int g = lane / 4, t = lane % 4;
+    for (int r = 0; r < 4; ++r) c.c[r] += sum[g + 8 * (r / 2)][2 * t + r % 2];
+  }
+}
+
+struct LoadMatrixArguments {
+  const uint16_t* row;  // eight elements; null: not readable
+  Word4* out;
+};
+
+template <bool kTransposed>
+void LoadMatrixOfWarp(void* const* arguments) {
+  const auto at = [&](int m, int row, int column) -> uint32_t {
+    const auto* lane =
+        static_cast<const LoadMatrixArguments*>(arguments[m * 8 + row]);
+    return lane->row == nullptr ? 0xffffu : lane->row[column];
+  };
+  for (int lane = 0; lane < kWarpSize; ++lane) {
+    Word4& out = *static_cast<const LoadMatrixArguments*>(arguments[lane])->out;
+    const int g = lane / 4, t = lane % 4;
+    for (int m = 0; m < 4; ++m) {
+      const uint32_t low = kTransposed ? at(m, 2 * t, g) : at(m, g, 2 * t);
+      const uint32_t high =
+          kTransposed ? at(m, 2 * t + 1, g) : at(m, g, 2 * t + 1);
+      out.w[m] = low | high << 16;
+    }
+  }
+}
+
+struct ShuffleArguments {
+  float in;
+  int mask;
+  float out;
+};
+inline void ShuffleXorOfWarp(void* const* arguments) {
+  for (int lane = 0; lane < kWarpSize; ++lane) {
+    auto* a = static_cast<ShuffleArguments*>(arguments[lane]);
+    a->out =
+        static_cast<const ShuffleArguments*>(arguments[lane ^ a->mask])->in;
+  }
+}
+
+}  // namespace host
+
+class HostExec {
+ public:
+  HostExec(HostBlock* block, int thread) : block_(block), thread_(thread) {}
+
+  int thread() const { return thread_; }
+  int lane() const { return thread_ % kWarpSize; }
+  int warp() const { return thread_ / kWarpSize; }
+  int block(int axis) const { return block_->block(axis); }
+
+  template <typename T>
+  Shared<T> SharedAt(int byte, int count, Where where = Where::current()) {
+    const int end = byte + count * static_cast<int>(sizeof(T));
+    if (byte % kCopyBytes != 0 || end > block_->shared_bytes()) {
+      Report(where, "takes shared memory that the launch does not have");
+      return {};
+    }
+    return {reinterpret_cast<T*>(block_->shared() + byte), count};
+  }
+
+  void Barrier(Where where = Where::current()) {
+    block_->BlockBarrier(thread_, where);
+  }
+  void WarpBarrier(Where where = Where::current()) {
+    block_->WarpBarrier(thread_, where);
+  }
+
+  template <typename T>
+  T LoadShared(Shared<T> s, int i, Where where = Where::current()) {
+    const T* at = Element(s, i, 1, where);
+    if (at == nullptr || !block_->Read(at, sizeof(T), Self(), thread_, where)) {
+      return T{};
+    }
+    return *at;
+  }
+  template <typename T>
+  void StoreShared(Shared<T> s, int i, T x, Where where = Where::current()) {
+    T* at = Element(s, i, 1, where);
+    if (at != nullptr && block_->Write(at, sizeof(T), Self(), thread_, where)) {
+      *at = x;
+    }
+  }
+
+  template <typename T>
+  Word4 LoadMatrix4(Shared<T> s, int i, Where where = Where::current()) {
+    return LoadMatrix<false>(s, i, where);
+  }
+  template <typename T>
+  Word4 LoadMatrix4Transposed(Shared<T> s, int i,
+                              Where where = Where::current()) {
+    return LoadMatrix<true>(s, i, where);
+  }
+
+  template <typename T>
+  void Mma(const FragmentA& a, const FragmentB& b, Accumulator* c,
+           Where where = Where::current()) {
+    host::MmaArguments<T> arguments{a, b, c};
+    block_->MeetWarp(thread_, &host::MmaOfWarp<T>, &arguments, where);
+  }
+  float ShuffleXor(float x, int mask, Where where = Where::current()) {
+    host::ShuffleArguments arguments{x, mask, 0};
+    block_->MeetWarp(thread_, &host::ShuffleXorOfWarp, &arguments, where);
+    return arguments.out;
+  }
+
+  template <typename T>
+  T Load(const GlobalView<const T>& view, int64_t i0, int64_t i1, int64_t i2,
+         int64_t i3, Where where = Where::current()) {
+    const T* at = Checked(view, {i0, i1, i2, i3}, 1, where);
+    return at == nullptr ? T{} : *at;
+  }
+  template <typename T>
+  void Store(const GlobalView<T>& view, int64_t i0, int64_t i1, int64_t i2,
+             int64_t i3, T x, Where where = Where::current()) {
+    T* at = Checked(view, {i0, i1, i2, i3}, 1, where);
+    if (at != nullptr) *at = x;
+  }
+
+  template <typename T>
+  void CopyAsync(Shared<T> s, int i, const GlobalView<const T>& view,
+                 int64_t i0, int64_t i1, int64_t i2, int64_t i3, bool valid,
+                 Where where = Where::current()) {
+    constexpr int kCount = kCopyBytes / static_cast<int>(sizeof(T));
+    T* to = Element(s, i, kCount, where);
+    const T* from =
+        valid ? Checked(view, {i0, i1, i2, i3}, kCount, where) : nullptr;
+    if (!Aligned(to) || !Aligned(from)) {
+      Report(where, "copies 16 bytes that are not aligned");
+      return;
+    }
+    if (to != nullptr) block_->Copy(thread_, to, from, where);
+  }
+  void CommitCopies() { block_->Commit(thread_); }
+  template <int kGroupsLeft>
+  void WaitCopies() {
+    block_->Wait(thread_, kGroupsLeft);
+  }
+
+  template <typename T>
+  static float Widen(T x) {
+    return host::Widened(x);
+  }
+  template <typename T>
+  static T Round(float x) {
+    return host::Rounded<T>(x);
+  }
+  template <typename T>
+  static uint32_t Pack(float low, float high) {
+    return Round<T>(low).bits | static_cast<uint32_t>(Round<T>(high).bits)
+                                    << 16;
+  }
+  static float Exp2(float x) { return std::exp2(x); }
+  static void SinCos(double x, double* sine, double* cosine) {
+    *sine = std::sin(x);
+    *cosine = std::cos(x);
+  }
+
+ private:
+  Actor Self() const {
+    return {static_cast<int16_t>(thread_), static_cast<int16_t>(warp())};
+  }
+  void Report(const Where& where, const char* what) {
+    block_->Report(thread_, where, what);
+  }
+  static bool Aligned(const void* at) {
+    return reinterpret_cast<uintptr_t>(at) % kCopyBytes == 0;
+  }
+
+  template <typename T>
+  T* Element(Shared<T> s, int i, int count, const Where& where) {
+    if (i >= 0 && i + count <= s.count) return s.data + i;
+    Report(where, "indexes outside its part of shared memory");
+    return nullptr;
+  }
+
+  template <typename T>
+  T* Checked(const GlobalView<T>& view, const std::array<int64_t, 4>& index,
+             int count, const Where& where) {
+    bool inside = view.data != nullptr;
+    for (size_t axis = 0; axis < 4; ++axis) {
+      const int64_t last = index[axis] + (axis == 3 ? count - 1 : 0);
+      inside = inside && index[axis] >= 0 && last < view.shape[axis];
+    }
+    if (inside && (count == 1 || view.stride[3] == 1)) {
+      return view.At(index[0], index[1], index[2], index[3]);
+    }
+    Report(where, inside ? "moves a vector along a strided axis"
+                         : "indexes global memory out of bounds");
+    return nullptr;
+  }
+
+  template <bool kTransposed, typename T>
+  Word4 LoadMatrix(Shared<T> s, int i, const Where& where) {
+    static_assert(sizeof(T) == 2);
+    constexpr int kRow = 8;
+    T* row = Element(s, i, kRow, where);
+    const Actor together = {Actor::kTogether, static_cast<int16_t>(warp())};
+    if (row != nullptr &&
+        !block_->Read(row, kCopyBytes, together, thread_, where)) {
+      row = nullptr;
+    }
+    if (!Aligned(row)) Report(where, "loads a matrix row that is not aligned");
+    Word4 out;
+    host::LoadMatrixArguments arguments{reinterpret_cast<uint16_t*>(row), &out};
+    block_->MeetWarp(thread_, &host::LoadMatrixOfWarp<kTransposed>, &arguments,
+                     where);
+    return out;
+  }
+
+  HostBlock* block_;
+  int thread_;
+};
+
+// Runs launches on the CPU, block after block.
+class HostLauncher {
+ public:
+  explicit HostLauncher(Findings* findings) : findings_(findings) {}
+
+  template <typename Kernel>
+  void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
+    HostBlock block(Kernel::kName, Kernel::kThreads, shape.shared_bytes,
+                    findings_);
+    const std::function<void(int)> body = [&](int thread) {
+      HostExec exec(&block, thread);
+      Kernel::Body(exec, params);
+    };
+    const auto& grid = shape.grid;
+    for (int z = 0; z < grid[2]; ++z) {
+      for (int y = 0; y < grid[1]; ++y) {
+        for (int x = 0; x < grid[0]; ++x) block.Run({x, y, z}, body);
+      }
+    }
+  }
+
+ private:
+  Findings* findings_;
+};
+
+}  // namespace rattn::cuda
