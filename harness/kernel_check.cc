@@ -164,6 +164,8 @@ double ErrorLimit(Dtype dtype, bool gradients) {
       return gradients ? 1e-5 : 2e-6;
     case Dtype::kBF16:
       return gradients ? 3e-2 : 1.5e-2;
+    case Dtype::kF16:
+      return gradients ? 4e-3 : 2e-3;
   }
   return 0;
 }

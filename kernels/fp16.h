@@ -12,7 +12,7 @@ struct Fp16 {
   uint16_t bits = 0;
 };
 
-inline float ToFloat(Fp16 x) {
+inline float Fp16ToFloat(Fp16 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
   const uint32_t magnitude = x.bits & 0x7fffu;
   if (magnitude >= 0x7c00u) {  // infinity or NaN

@@ -65,17 +65,17 @@ struct MixerSpec {
 inline constexpr double kNormEpsilon = 1e-8;
 inline constexpr double kNormalizerEpsilon = 1e-10;
 
-inline bool HasLocal(const MixerSpec& spec) {
+constexpr bool HasLocal(const MixerSpec& spec) {
   return spec.local.kind != LocalKind::kNone;
 }
-inline bool HasMemory(const MixerSpec& spec) {
+constexpr bool HasMemory(const MixerSpec& spec) {
   return spec.memory.kind != MemoryKind::kNone;
 }
-inline bool UsesNorms(const MixerSpec& spec) {
+constexpr bool UsesNorms(const MixerSpec& spec) {
   return spec.combine != Combine::kSum;
 }
 
-inline int64_t FeatureDim(FeatureMap map, int64_t head_dim) {
+constexpr int64_t FeatureDim(FeatureMap map, int64_t head_dim) {
   return map == FeatureMap::kIdentity ? head_dim : 2 * head_dim;
 }
 
@@ -83,14 +83,14 @@ inline int64_t FeatureDim(FeatureMap map, int64_t head_dim) {
 struct HeadRange {
   int64_t begin = 0;
   int64_t end = 0;  // exclusive
-  int64_t size() const { return end - begin; }
+  constexpr int64_t size() const { return end - begin; }
 };
-inline HeadRange LocalHeads(const MixerSpec& spec, int64_t query_heads) {
+constexpr HeadRange LocalHeads(const MixerSpec& spec, int64_t query_heads) {
   if (!HasLocal(spec)) return {0, 0};
   if (spec.combine == Combine::kSplitHeads) return {0, query_heads / 2};
   return {0, query_heads};
 }
-inline HeadRange MemoryHeads(const MixerSpec& spec, int64_t query_heads) {
+constexpr HeadRange MemoryHeads(const MixerSpec& spec, int64_t query_heads) {
   if (!HasMemory(spec)) return {0, 0};
   if (spec.combine == Combine::kSplitHeads) {
     return {query_heads / 2, query_heads};

@@ -7,10 +7,12 @@
 #include <string_view>
 
 #include "kernels/bf16.h"
+#include "kernels/fp16.h"
 
 namespace rattn {
 
-enum class Dtype { kF64, kF32, kBF16 };
+// kF16 is for GPUs and the reference: no kernel of the CPU computes in it.
+enum class Dtype { kF64, kF32, kBF16, kF16 };
 
 constexpr size_t ByteSize(Dtype dtype) {
   switch (dtype) {
@@ -19,6 +21,7 @@ constexpr size_t ByteSize(Dtype dtype) {
     case Dtype::kF32:
       return 4;
     case Dtype::kBF16:
+    case Dtype::kF16:
       return 2;
   }
   return 0;
@@ -32,6 +35,8 @@ constexpr std::string_view Name(Dtype dtype) {
       return "fp32";
     case Dtype::kBF16:
       return "bf16";
+    case Dtype::kF16:
+      return "fp16";
   }
   return "?";
 }
@@ -65,6 +70,8 @@ struct TensorView {
         return static_cast<const float*>(data)[at];
       case Dtype::kBF16:
         return ToFloat(static_cast<const Bf16*>(data)[at]);
+      case Dtype::kF16:
+        return Fp16ToFloat(static_cast<const Fp16*>(data)[at]);
     }
     return 0;
   }
@@ -79,6 +86,9 @@ struct TensorView {
         return;
       case Dtype::kBF16:
         static_cast<Bf16*>(data)[at] = ToBf16(static_cast<float>(x));
+        return;
+      case Dtype::kF16:
+        static_cast<Fp16*>(data)[at] = ToFp16(static_cast<float>(x));
         return;
     }
   }

@@ -200,10 +200,10 @@ class Cpu : public Backend {
   Support Supports(const Problem& problem) const override {
     if (Support support = CheckProblem(problem); !support.ok()) return support;
     if (Support isa = IsaSupport(); !isa.ok()) return isa;
-    if (problem.dtype == Dtype::kF64) {
+    if (problem.dtype != Dtype::kF32 && problem.dtype != Dtype::kBF16) {
       return {
           "the cpu backend computes fp32 and bf16: use the reference "
-          "backend for fp64"};
+          "backend for fp64 and fp16"};
     }
     return {};
   }

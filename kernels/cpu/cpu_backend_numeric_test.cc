@@ -2,9 +2,7 @@
 // both dtypes, on every instruction set that this machine has.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <cmath>
-#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -86,42 +84,6 @@ TEST(CpuBackend, UnfusedBranchesMatchTheReference) {
                  });
   EXPECT_GT(problems, 10);
 }
-
-// Owns copies of tensors in other layouts.
-class Layouts {
- public:
-  // Axes in the order `order`, outermost first, with gaps between elements of
-  // the innermost one.
-  TensorView Move(const TensorView& view, const std::array<int, 4>& order,
-                  int64_t gap) {
-    if (!view) return view;
-    TensorView moved = view;
-    int64_t stride = gap;
-    for (int i = 3; i >= 0; --i) {
-      moved.stride[order[i]] = stride;
-      // One element more: no axis ends where the next begins.
-      stride *= view.shape[order[i]];
-      stride += gap;
-    }
-    storage_.emplace_back(static_cast<size_t>(stride), -7.5);
-    moved.data = storage_.back().data();
-    const std::vector<double> values = Values(view);
-    int64_t at = 0;
-    for (int64_t a = 0; a < view.shape[0]; ++a) {
-      for (int64_t b = 0; b < view.shape[1]; ++b) {
-        for (int64_t c = 0; c < view.shape[2]; ++c) {
-          for (int64_t d = 0; d < view.shape[3]; ++d) {
-            moved.Set(a, b, c, d, values[static_cast<size_t>(at++)]);
-          }
-        }
-      }
-    }
-    return moved;
-  }
-
- private:
-  std::deque<std::vector<double>> storage_;
-};
 
 TEST(CpuBackend, StridesDoNotMatter) {
   const std::vector<Case> cases = {SmallCases()[1], LargeCases()[0]};

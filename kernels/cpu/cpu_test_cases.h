@@ -12,6 +12,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/reference/reference_backend.h"
+#include "kernels/test_layouts.h"
 #include "kernels/test_tensors.h"
 #include "kernels/window.h"
 
@@ -185,20 +186,6 @@ inline void ForEachProblem(
   }
 }
 
-inline std::vector<double> Values(const TensorView& view) {
-  std::vector<double> values;
-  for (int64_t i = 0; view && i < view.NumElements(); ++i) {
-    int64_t rest = i;
-    int64_t at[4];
-    for (int axis = 3; axis >= 0; --axis) {
-      at[axis] = rest % view.shape[axis];
-      rest /= view.shape[axis];
-    }
-    values.push_back(view.Get(at[0], at[1], at[2], at[3]));
-  }
-  return values;
-}
-
 // The same problem in fp64 on the same (already rounded) inputs.
 struct Exact {
   Exact(const Problem& narrow, const TestOptions& options,
@@ -229,8 +216,10 @@ struct Exact {
 inline double RoundingError(const std::vector<double>& exact, Dtype dtype) {
   std::vector<double> rounded;
   for (double x : exact) {
-    const auto f = static_cast<float>(x);
-    rounded.push_back(dtype == Dtype::kBF16 ? ToFloat(ToBf16(f)) : f);
+    double element;  // room for any dtype
+    const TensorView one = Contiguous(&element, dtype, {1, 1, 1, 1});
+    one.Set(0, 0, 0, 0, x);
+    rounded.push_back(one.Get(0, 0, 0, 0));
   }
   return RelativeRms(rounded, exact);
 }
@@ -250,12 +239,13 @@ inline bool RoundsInside(const Problem& problem) {
 }
 inline constexpr double kRoundingsInside = 4;
 
-inline void ExpectClose(const Problem& problem, const TensorView& got,
-                        const TensorView& exact, const char* name) {
+// `inside`: the kernel rounds to the problem's dtype on the way.
+inline void ExpectCloseTo(const Problem& problem, bool inside,
+                          const TensorView& got, const TensorView& exact,
+                          const char* name) {
   const std::vector<double> expected = Values(exact);
   const std::vector<double> values = Values(got);
   const double size = std::sqrt(static_cast<double>(expected.size()));
-  const bool inside = RoundsInside(problem);
   if (Norm(expected) < kFp32Limit * size) {
     // Terms of order 1 that cancel by construction (one key, normalized).
     EXPECT_LE(Norm(values), (inside ? 20 : 2) * kFp32Limit * size) << name;
@@ -266,6 +256,10 @@ inline void ExpectClose(const Problem& problem, const TensorView& got,
   const double factor = inside ? kRoundingsInside : 1.02;
   EXPECT_LE(RelativeRms(values, expected), factor * rounding + kFp32Limit)
       << name << ", rounding alone " << rounding;
+}
+inline void ExpectClose(const Problem& problem, const TensorView& got,
+                        const TensorView& exact, const char* name) {
+  ExpectCloseTo(problem, RoundsInside(problem), got, exact, name);
 }
 
 struct NamedTensor {

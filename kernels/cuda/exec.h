@@ -34,8 +34,13 @@
 
 #ifdef __CUDACC__
 #define RATTN_FN __device__ __forceinline__
+#define RATTN_UNROLL _Pragma("unroll")
+#define RATTN_UNROLL_BY(n) _Pragma(RATTN_TEXT(unroll n))
+#define RATTN_TEXT(x) #x
 #else
 #define RATTN_FN inline
+#define RATTN_UNROLL
+#define RATTN_UNROLL_BY(n)
 #endif
 
 namespace rattn::cuda {
@@ -64,12 +69,24 @@ struct GlobalView {
   int64_t shape[4] = {};
   int64_t stride[4] = {};
 
-  RATTN_FN explicit operator bool() const { return data != nullptr; }
+  constexpr explicit operator bool() const { return data != nullptr; }
   RATTN_FN T* At(int64_t i0, int64_t i1, int64_t i2, int64_t i3) const {
     return data + i0 * stride[0] + i1 * stride[1] + i2 * stride[2] +
            i3 * stride[3];
   }
 };
+
+// Reading only.
+template <typename T>
+constexpr GlobalView<const T> ReadOnly(const GlobalView<T>& view) {
+  GlobalView<const T> out;
+  out.data = view.data;
+  for (int axis = 0; axis < 4; ++axis) {
+    out.shape[axis] = view.shape[axis];
+    out.stride[axis] = view.stride[axis];
+  }
+  return out;
+}
 
 // `count` elements of shared memory.
 template <typename T>

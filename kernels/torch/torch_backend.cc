@@ -37,6 +37,8 @@ at::ScalarType TorchType(Dtype dtype) {
       return at::kFloat;
     case Dtype::kBF16:
       return at::kBFloat16;
+    case Dtype::kF16:
+      return at::kHalf;
   }
   return at::kFloat;
 }
@@ -183,7 +185,7 @@ class Torch : public Backend {
     } else if (UsesNorms(p.spec)) {
       return {"the torch baseline has norms beside a memory only"};
     }
-    if (p.dtype == Dtype::kF64) {
+    if (p.dtype != Dtype::kF32 && p.dtype != Dtype::kBF16) {
       return {"the torch baseline runs fp32 and bf16"};
     }
     if (p.shape.value_dim != p.shape.head_dim) {

@@ -39,7 +39,7 @@ T Rounded(float x) {
 }
 inline float Widened(float x) { return x; }
 inline float Widened(Bf16 x) { return ToFloat(x); }
-inline float Widened(Fp16 x) { return ToFloat(x); }
+inline float Widened(Fp16 x) { return Fp16ToFloat(x); }
 
 // Element `half` (0 low, 1 high) of a register of two.
 template <typename T>

@@ -35,13 +35,6 @@ GlobalView<float> Row(std::vector<float>* data) {
   const auto n = static_cast<int64_t>(data->size());
   return {data->data(), {1, 1, 1, n}, {n, n, n, 1}};
 }
-template <typename T>
-GlobalView<const T> Const(const GlobalView<T>& v) {
-  GlobalView<const T> out{v.data, {}, {}};
-  std::copy(v.shape, v.shape + 4, out.shape);
-  std::copy(v.stride, v.stride + 4, out.stride);
-  return out;
-}
 
 // ------------------------------------------------------------- what it does
 
@@ -83,7 +76,7 @@ TEST(HostExec, ShufflesWithinWarps) {
 TEST(HostExec, CopiesArriveAtTheirWait) {
   std::vector<float> in(64), out(64);
   for (int i = 0; i < 64; ++i) in[i] = static_cast<float>(i);
-  const auto from = Const(Row(&in));
+  const auto from = ReadOnly(Row(&in));
   const auto view = Row(&out);
   EXPECT_EQ(Execute([&](HostExec& x) {
               auto s = x.SharedAt<float>(0, 64);
@@ -216,7 +209,7 @@ TEST(HostExec, FindsMissingBarriers) {
 
 TEST(HostExec, FindsMissingWaits) {
   std::vector<float> in(64);
-  const auto from = Const(Row(&in));
+  const auto from = ReadOnly(Row(&in));
   const auto copy = [from](HostExec& x) {
     auto s = x.SharedAt<float>(0, 256);
     x.CopyAsync(s, 4 * x.thread(), from, 0, 0, 0, 0, true);
@@ -271,7 +264,7 @@ TEST(HostExec, FindsAccessesOutOfBounds) {
   strided.shape[3] = 4;
   strided.stride[3] = 2;
   const auto vector = [](const GlobalView<float>& from, int at) {
-    return [from = Const(from), at](HostExec& x) {
+    return [from = ReadOnly(from), at](HostExec& x) {
       auto s = x.SharedAt<float>(0, 256);
       x.CopyAsync(s, 4 * x.thread(), from, 0, 0, 0, at, true);
       x.CommitCopies();
@@ -280,7 +273,7 @@ TEST(HostExec, FindsAccessesOutOfBounds) {
   };
   ExpectReported({
       {"global memory out of bounds",  // inside the allocation all the same
-       [&](HostExec& x) { x.Load(Const(view), 0, 0, 2, 0); }},
+       [&](HostExec& x) { x.Load(ReadOnly(view), 0, 0, 2, 0); }},
       {"global memory out of bounds",
        [&](HostExec& x) { x.Store(view, 0, -1, 0, 0, 1.f); }},
       {"global memory out of bounds",

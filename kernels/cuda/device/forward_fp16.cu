@@ -1,0 +1,10 @@
+#include "kernels/cuda/device/forward_launch.h"
+
+namespace rattn::cuda {
+
+cudaError_t ForwardFp16(const Problem& problem, const Buffers& buffers,
+                        Workspace workspace, cudaStream_t stream) {
+  return LaunchForward<Fp16>(problem, buffers, workspace, stream);
+}
+
+}  // namespace rattn::cuda

@@ -1,0 +1,106 @@
+// Tests only: problems that reach every edge of the CUDA kernels, and their
+// execution on the CPU against the fp64 reference.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/cpu_test_cases.h"
+#include "kernels/cuda/host/host_backend.h"
+
+namespace rattn::cuda {
+
+using cpu_test::Case;
+
+// Head dims that kernels are compiled for, read and copied as they lie; tiles
+// of 64 keys and rows, 32 keys for head dim 256.
+inline std::vector<Case> TileCases() {
+  return {
+      {.name = "whole tiles",
+       .shape = MakeShape(1, 2, 1, 128, 128, 64, 64),
+       .window = 64},
+      {.name = "head dim 128, window across tiles",
+       .shape = MakeShape(1, 4, 2, 131, 131, 128, 128),
+       .window = 65,
+       .options = {.sink_logit = true, .initial_state = true}},
+      {.name = "head dim 256, groups of four",
+       .shape = MakeShape(1, 4, 1, 67, 67, 256, 256),
+       .window = 33},
+      {.name = "queries at the end of the keys, many heads, batch",
+       .shape = MakeShape(2, 6, 2, 23, 193, 64, 64),
+       .window = 63},
+      {.name = "rope, odd group",
+       .shape = MakeShape(1, 3, 1, 97, 97, 64, 64),
+       .window = 31,
+       .edit = cpu_test::HalfSplitRope},
+  };
+}
+
+// Runs the supported problems of `cases`, one of `thin` to keep a run short.
+inline void ForEachCudaProblem(
+    const std::vector<Case>& cases, int thin,
+    const std::function<void(const Problem&, const TestOptions&)>& run) {
+  Findings findings;
+  const HostBackend backend(&findings);
+  int supported = 0;
+  for (const Case& c : cases) {
+    for (const cpu_test::NamedSpec& named : cpu_test::Specs(c.window)) {
+      for (Dtype dtype : {Dtype::kBF16, Dtype::kF16}) {
+        Problem problem;
+        problem.spec = named.spec;
+        problem.phase = Phase::kTrain;
+        problem.shape = c.shape;
+        problem.dtype = dtype;
+        c.edit(problem);
+        TestOptions options = c.options;
+        if (problem.spec.memory.normalizer == Normalizer::kSum) {
+          options.initial_state = false;
+        }
+        if (!backend.Supports(problem).ok()) continue;
+        if (supported++ % thin != 0) continue;
+        SCOPED_TRACE(named.name + ", " + c.name + ", " +
+                     std::string(Name(dtype)));
+        run(problem, options);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+  EXPECT_GT(supported, 0);
+}
+
+inline void ExpectRowsNear(const TensorView& got, const TensorView& want,
+                           double limit, const char* name) {
+  const std::vector<double> values = Values(got), expected = Values(want);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (values[i] == expected[i]) continue;  // infinities of empty rows
+    ASSERT_NEAR(values[i], expected[i], limit * (1 + std::abs(expected[i])))
+        << name << " " << i;
+  }
+}
+
+inline void CheckForward(const Problem& problem, const TestOptions& options) {
+  TestTensors tensors(problem, options, 11);
+  const cpu_test::Exact exact(problem, options, tensors);
+  ASSERT_EQ(CheckBuffers(problem, tensors.buffers, false).reason, "");
+  RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
+  Findings findings;
+  RunForward(HostBackend(&findings), problem, tensors.buffers);
+  ASSERT_EQ(findings.Text(), "");
+  const Buffers& want = exact.tensors.buffers;
+  for (const auto& [name, tensor] :
+       {cpu_test::NamedTensor{"o", &Buffers::o},
+        cpu_test::NamedTensor{"final_state", &Buffers::final_state},
+        cpu_test::NamedTensor{"o_local", &Buffers::o_local},
+        cpu_test::NamedTensor{"o_memory", &Buffers::o_memory}}) {
+    cpu_test::ExpectCloseTo(problem, true, tensors.buffers.*tensor,
+                            want.*tensor, name);
+  }
+  ExpectRowsNear(tensors.buffers.lse, want.lse, 1e-2, "lse");
+  ExpectRowsNear(tensors.buffers.max_logits, want.max_logits, 1e-2,
+                 "max_logits");
+}
+
+}  // namespace rattn::cuda

@@ -1,0 +1,30 @@
+// The CUDA kernels as a backend on the CPU (exec_host.h), for tests.
+#pragma once
+
+#include "kernels/backend.h"
+#include "kernels/cuda/host/findings.h"
+
+namespace rattn::cuda {
+
+class HostBackend : public Backend {
+ public:
+  explicit HostBackend(Findings* findings) : findings_(findings) {}
+
+  std::string_view name() const override { return "cuda-host"; }
+  std::string description() const override {
+    return "CUDA kernels executed on the CPU, checked";
+  }
+  Support Supports(const Problem& problem) const override;
+  size_t WorkspaceBytes(const Problem& problem) const override;
+  // Fills the workspace with NaNs first.
+  void Forward(const Problem& problem, const Buffers& buffers,
+               Workspace workspace) const override;
+  void Backward(const Problem&, const Buffers&, Workspace) const override {}
+  void Extend(const Problem&, const Buffers&, KvCache&,
+              Workspace) const override {}
+
+ private:
+  Findings* findings_;
+};
+
+}  // namespace rattn::cuda

@@ -1,0 +1,367 @@
+// Softmax attention of the local branch, forward: full causal, window, window
+// and sinks. One block computes kRows query rows of one KV head, a row being
+// one token of one of its query heads, so that every tile of K and V is read
+// once for the whole group. Scores and output stay in registers (online
+// softmax, arXiv 2205.14135); tiles of keys are copied two deep.
+//
+// Traffic of a block: kRows rows of Q and O once, the keys that its rows see,
+// W + kRows / group - 1 rounded out to tiles, once. Per tile and warp: 16 x
+// kKeys x kDim x 2 multiply-adds on tensor cores, 16 x kKeys exponentials.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cuda/exec.h"
+#include "kernels/cuda/tile.h"
+#include "kernels/window.h"
+
+namespace rattn::cuda {
+
+inline constexpr float kLog2E = 1.4426950408889634f;
+
+// Tiles of keys that a block walks over: first those of the sinks, then those
+// of the window. `queries`: positions of its rows, last exclusive.
+struct KeyTiles {
+  RATTN_FN KeyTiles(const LocalSpec& local, KeyRange queries, int tile_keys)
+      : keys(tile_keys) {
+    const KeyRange seen =
+        BlockWindowRange(queries.begin, queries.end, LocalWindow(local));
+    const int64_t end = seen.end > 0 ? seen.end : 0;
+    sinks = SinkCount(local) < end ? SinkCount(local) : end;
+    window = {seen.begin > sinks ? seen.begin : sinks, end};
+    sink_tiles = static_cast<int>((sinks + keys - 1) / keys);
+    count = sink_tiles + static_cast<int>((window.size() + keys - 1) / keys);
+  }
+  RATTN_FN bool IsSink(int tile) const { return tile < sink_tiles; }
+  RATTN_FN int64_t Begin(int tile) const {
+    return IsSink(tile)
+               ? static_cast<int64_t>(tile) * keys
+               : window.begin + static_cast<int64_t>(tile - sink_tiles) * keys;
+  }
+  // Exclusive end of the keys that may be read in this part.
+  RATTN_FN int64_t End(int tile) const {
+    return IsSink(tile) ? sinks : window.end;
+  }
+  // Keys of the tile's part that a query at `position` sees.
+  RATTN_FN KeyRange Visible(const LocalSpec& local, int tile,
+                            int64_t position) const {
+    if (IsSink(tile)) {
+      return {0, sinks < position + 1 ? sinks : position + 1};
+    }
+    const KeyRange seen = WindowRange(position, LocalWindow(local));
+    return {seen.begin > window.begin ? seen.begin : window.begin, seen.end};
+  }
+
+  int keys;
+  int64_t sinks;
+  KeyRange window;
+  int sink_tiles, count;
+};
+
+// Query rows of a block: tokens x heads of one group, heads innermost.
+struct QueryRows {
+  int64_t first = 0;       // of the block, in rows of the KV head
+  int64_t count = 0;       // rows of the KV head
+  int64_t heads = 1;       // of the group that the branch has
+  int64_t first_head = 0;  // of these
+  int64_t offset = 0;      // position of token 0
+
+  RATTN_FN int64_t Token(int64_t row) const { return row / heads; }
+  RATTN_FN int64_t Head(int64_t row) const { return first_head + row % heads; }
+  RATTN_FN int64_t Position(int64_t row) const { return Token(row) + offset; }
+  // Positions of the rows [first, last).
+  RATTN_FN KeyRange Positions(int64_t last) const {
+    return {Position(first), Position((last < count ? last : count) - 1) + 1};
+  }
+};
+
+template <typename T_, int kDim_>
+struct SoftmaxForward {
+  using T = T_;
+  static constexpr const char* kName = "softmax_forward";
+  static constexpr int kDim = kDim_;
+  static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
+  static constexpr int kBlocks = kDim > 128 ? 1 : kDim > 64 ? 2 : 3;
+  static constexpr int kRows = 16 * kWarps;
+  // 32 keys leave the accumulators of 256 columns enough registers.
+  static constexpr int kKeys = kDim > 128 ? 32 : 64;
+  using QTile = Tile<T, kRows, kDim>;
+  using KvTile = Tile<T, kKeys, kDim>;
+  static constexpr int kStages = 2;
+  static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
+  static constexpr int SharedBytes(bool sink_query) {
+    return (sink_query ? 2 : 1) * QTile::kBytes + kStages * kStageBytes;
+  }
+
+  // B batch, Tq/Tk lengths, Hq/Hkv heads; rows of q, k, v are padded to kDim.
+  struct Params {
+    GlobalView<const T> q;               // [B, Tq, Hq, kDim]
+    GlobalView<const T> q_sink;          // optional, as sinks see it
+    GlobalView<const T> k, v;            // [B, Tk, Hkv, kDim]
+    GlobalView<T> o;                     // optional [B, Tq, Hq, Dv]
+    GlobalView<float> o_wide;            // optional [B, Tq, Hq, Dv]
+    GlobalView<float> lse;               // optional [B, Tq, Hq, 1]
+    GlobalView<float> max_logits;        // optional [B, Tq, Hq, 1]
+    GlobalView<const float> sink_logit;  // optional [1, 1, 1, Hq]
+    LocalSpec local;
+    HeadRange heads;  // query heads of the branch
+    int group = 1;    // query heads of a KV head
+    int64_t query_len = 0, key_len = 0;
+    int value_dim = 0;  // Dv
+    float scale = 1;    // of scores; positive
+  };
+
+  template <class Exec>
+  RATTN_FN static void Body(Exec& x, const Params& p) {
+    const QueryRows rows = RowsOf(x, p);
+    if (rows.first >= rows.count) return;
+    Pass<Exec> pass(x, p, rows);
+    pass.Run();
+    pass.Finish();
+  }
+
+  template <class Exec>
+  RATTN_FN static QueryRows RowsOf(Exec& x, const Params& p) {
+    const int64_t begin = static_cast<int64_t>(x.block(1)) * p.group;
+    const int64_t end = begin + p.group;
+    const int64_t first = begin > p.heads.begin ? begin : p.heads.begin;
+    const int64_t last = end < p.heads.end ? end : p.heads.end;
+    const int64_t heads = last > first ? last - first : 0;
+    return {.first = static_cast<int64_t>(x.block(0)) * kRows,
+            .count = p.query_len * heads,
+            .heads = heads > 0 ? heads : 1,
+            .first_head = first,
+            .offset = p.key_len - p.query_len};
+  }
+
+  template <class Exec>
+  class Pass {
+   public:
+    RATTN_FN Pass(Exec& exec, const Params& params, const QueryRows& query_rows)
+        : x(exec),
+          p(params),
+          rows(query_rows),
+          positions(rows.Positions(rows.first + kRows)),
+          tiles(p.local, positions, kKeys) {}
+
+    RATTN_FN void Run() {
+      if (tiles.count == 0) return;
+      LoadQueries();
+      LoadKeys(0);
+      x.CommitCopies();
+      for (int tile = 0; tile < tiles.count; ++tile) {
+        // Behind the barrier this tile is there and the last one is done with.
+        x.template WaitCopies<0>();
+        x.Barrier();
+        if (tile + 1 < tiles.count) LoadKeys(tile + 1);
+        x.CommitCopies();
+        Accumulator s[kKeys / 8];
+        Scores(tile, s);
+        if (!IsInterior(tile)) Mask(tile, s);
+        Softmax(s);
+        AddValues(tile, s);
+      }
+    }
+
+    RATTN_FN void Finish() {
+      RATTN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        sum[half] = SumOfRow(x, sum[half]);
+        const int64_t row = rows.first + WarpRow(half);
+        if (row < rows.count) FinishRow(half, row);
+      }
+    }
+
+   private:
+    static constexpr float kNothing = -__builtin_inff();
+
+    RATTN_FN int WarpRow(int half) const {
+      return x.warp() * 16 + AccumulatorRow(x.lane(), half);
+    }
+    RATTN_FN QTile Queries(bool sink) const {
+      const bool other = sink && p.q_sink;
+      return TileAt<QTile>(x,
+                           other ? QTile::kBytes + kStages * kStageBytes : 0);
+    }
+    RATTN_FN int StageByte(int tile) const {
+      return QTile::kBytes + tile % kStages * kStageBytes;
+    }
+    RATTN_FN KvTile Keys(int tile) const {
+      return TileAt<KvTile>(x, StageByte(tile));
+    }
+    RATTN_FN KvTile Values(int tile) const {
+      return TileAt<KvTile>(x, StageByte(tile) + KvTile::kBytes);
+    }
+
+    RATTN_FN void LoadQueries() {
+      const auto source = [&](int row) -> RowSource {
+        const int64_t at = rows.first + row;
+        return {static_cast<int>(rows.Token(at)),
+                static_cast<int>(rows.Head(at)), at < rows.count};
+      };
+      CopyRows<kThreads>(x, Queries(false), p.q, x.block(2), source);
+      if (p.q_sink && tiles.sink_tiles > 0) {
+        CopyRows<kThreads>(x, Queries(true), p.q_sink, x.block(2), source);
+      }
+    }
+
+    RATTN_FN void LoadKeys(int tile) {
+      const auto begin = static_cast<int>(tiles.Begin(tile));
+      const auto end = static_cast<int>(tiles.End(tile));
+      const auto source = [&](int row) -> RowSource {
+        return {begin + row, x.block(1), begin + row < end};
+      };
+      CopyRows<kThreads>(x, Keys(tile), p.k, x.block(2), source);
+      CopyRows<kThreads>(x, Values(tile), p.v, x.block(2), source);
+    }
+
+    RATTN_FN void Scores(int tile, Accumulator (&s)[kKeys / 8]) {
+      const QTile q = Queries(tiles.IsSink(tile));
+      const KvTile k = Keys(tile);
+      RATTN_UNROLL
+      for (int n = 0; n < kKeys / 8; ++n) s[n] = {};
+      // Fewer steps side by side leave registers to the accumulators.
+      RATTN_UNROLL_BY(4)
+      for (int d = 0; d < kDim; d += 16) {
+        const FragmentA a = LoadA(x, q, x.warp() * 16, d);
+        RATTN_UNROLL
+        for (int n = 0; n < kKeys; n += 16) {
+          const FragmentB2 b = LoadRowsAsB(x, k, n, d);
+          x.template Mma<T>(a, b.n[0], &s[n / 8]);
+          x.template Mma<T>(a, b.n[1], &s[n / 8 + 1]);
+        }
+      }
+    }
+
+    // Whether every row of the block sees every key of the tile.
+    RATTN_FN bool IsInterior(int tile) const {
+      const int64_t begin = tiles.Begin(tile);
+      const KeyRange first = tiles.Visible(p.local, tile, positions.begin);
+      const KeyRange last = tiles.Visible(p.local, tile, positions.end - 1);
+      return begin >= last.begin && begin + kKeys <= first.end;
+    }
+
+    RATTN_FN void Mask(int tile, Accumulator (&s)[kKeys / 8]) {
+      RATTN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const int64_t position = rows.Position(rows.first + WarpRow(half));
+        const KeyRange seen = tiles.Visible(p.local, tile, position);
+        const int64_t first = tiles.Begin(tile) + AccumulatorColumn(x.lane());
+        const auto begin = static_cast<int>(seen.begin - first);
+        const auto end = static_cast<int>(seen.end - first);
+        RATTN_UNROLL
+        for (int n = 0; n < kKeys / 8; ++n) {
+          RATTN_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            const int key = 8 * n + i;
+            if (key < begin || key >= end) s[n].c[2 * half + i] = kNothing;
+          }
+        }
+      }
+    }
+
+    // Scores become weights relative to the largest score so far.
+    RATTN_FN void Softmax(Accumulator (&s)[kKeys / 8]) {
+      const float scale = p.scale * kLog2E;
+      RATTN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        float top = top_score[half];
+        RATTN_UNROLL
+        for (int n = 0; n < kKeys / 8; ++n) {
+          top = Larger(top, s[n].c[2 * half]);
+          top = Larger(top, s[n].c[2 * half + 1]);
+        }
+        top = MaxOfRow(x, top);
+        const float base = top == kNothing ? 0 : top * scale;
+        Rescale(half, Exec::Exp2(top_score[half] * scale - base));
+        top_score[half] = top;
+        RATTN_UNROLL
+        for (int n = 0; n < kKeys / 8; ++n) {
+          RATTN_UNROLL
+          for (int i = 2 * half; i < 2 * half + 2; ++i) {
+            s[n].c[i] = Exec::Exp2(s[n].c[i] * scale - base);
+            sum[half] += s[n].c[i];
+          }
+        }
+      }
+    }
+
+    RATTN_FN void Rescale(int half, float factor) {
+      sum[half] *= factor;
+      RATTN_UNROLL
+      for (int n = 0; n < kDim / 8; ++n) {
+        o[n].c[2 * half] *= factor;
+        o[n].c[2 * half + 1] *= factor;
+      }
+    }
+
+    RATTN_FN void AddValues(int tile, const Accumulator (&s)[kKeys / 8]) {
+      const KvTile v = Values(tile);
+      RATTN_UNROLL
+      for (int key = 0; key < kKeys; key += 16) {
+        const FragmentA a = AsA<T>(x, s[key / 8], s[key / 8 + 1]);
+        RATTN_UNROLL
+        for (int d = 0; d < kDim; d += 16) {
+          const FragmentB2 b = LoadColumnsAsB(x, v, key, d);
+          x.template Mma<T>(a, b.n[0], &o[d / 8]);
+          x.template Mma<T>(a, b.n[1], &o[d / 8 + 1]);
+        }
+      }
+    }
+
+    // The sink logit joins the denominator; rows that see nothing are zeros.
+    RATTN_FN void FinishRow(int half, int64_t row) {
+      const int64_t token = rows.Token(row), head = rows.Head(row);
+      const float sink =
+          p.sink_logit ? x.Load(p.sink_logit, 0, 0, 0, head) : kNothing;
+      const float own = top_score[half] * p.scale;
+      const float top = Larger(own, sink);
+      float factor = 0, total = 0;
+      if (top != kNothing) {
+        const float rescale = Exec::Exp2((own - top) * kLog2E);
+        total = sum[half] * rescale + Exec::Exp2((sink - top) * kLog2E);
+        factor = rescale / total;
+      }
+      StoreRow(half, token, head, factor);
+      if (x.lane() % 4 != 0) return;
+      if (p.lse) {
+        const float lse = top == kNothing ? top : top + logf(total);
+        x.Store(p.lse, x.block(2), token, head, 0, lse);
+      }
+      if (p.max_logits) x.Store(p.max_logits, x.block(2), token, head, 0, top);
+    }
+
+    RATTN_FN void StoreRow(int half, int64_t token, int64_t head,
+                           float factor) {
+      RATTN_UNROLL
+      for (int n = 0; n < kDim / 8; ++n) {
+        RATTN_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          const int column = 8 * n + AccumulatorColumn(x.lane()) + i;
+          if (column >= p.value_dim) continue;
+          const float value = o[n].c[2 * half + i] * factor;
+          if (p.o) {
+            x.Store(p.o, x.block(2), token, head, column,
+                    x.template Round<T>(value));
+          }
+          if (p.o_wide) {
+            x.Store(p.o_wide, x.block(2), token, head, column, value);
+          }
+        }
+      }
+    }
+
+    RATTN_FN static float Larger(float a, float b) { return a > b ? a : b; }
+
+    Exec& x;
+    const Params& p;
+    QueryRows rows;
+    KeyRange positions;  // of the block's rows
+    KeyTiles tiles;
+    Accumulator o[kDim / 8] = {};
+    float top_score[2] = {kNothing, kNothing};  // unscaled
+    float sum[2] = {0, 0};                      // of this lane's columns
+  };
+};
+
+}  // namespace rattn::cuda

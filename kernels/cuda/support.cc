@@ -1,0 +1,63 @@
+#include "kernels/cuda/support.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/forward_plan.h"
+
+namespace rattn::cuda {
+namespace {
+
+constexpr int64_t kMaxGrid = 65535;  // blocks along y and z
+
+// Tensors of the right shapes without memory, for plans that only count.
+Buffers ShapesOnly(const Problem& p) {
+  const Shape& s = p.shape;
+  Buffers b;
+  b.q.shape = {s.batch, s.query_len, s.query_heads, s.head_dim};
+  b.k.shape = {s.batch, s.key_len, s.kv_heads, s.head_dim};
+  b.v.shape = {s.batch, s.key_len, s.kv_heads, s.value_dim};
+  return b;
+}
+
+}  // namespace
+
+Support CudaSupports(const Problem& problem) {
+  if (Support support = CheckProblem(problem); !support.ok()) return support;
+  const Shape& s = problem.shape;
+  if (problem.dtype != Dtype::kBF16 && problem.dtype != Dtype::kF16) {
+    return {"the CUDA kernels compute bf16 and fp16"};
+  }
+  if (problem.phase != Phase::kForward && problem.phase != Phase::kTrain) {
+    return {"the CUDA kernels have no decode and extend yet"};
+  }
+  if (std::max(s.head_dim, s.value_dim) > kMaxHeadDim) {
+    return {fmt::format("the CUDA kernels go up to head dim {}, got {}",
+                        kMaxHeadDim, std::max(s.head_dim, s.value_dim))};
+  }
+  if (problem.local_scale < 0) {
+    return {"the CUDA kernels need a positive local_scale"};
+  }
+  constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
+  if (s.kv_heads > kMaxGrid || s.batch > kMaxGrid ||
+      s.key_len * kMaxHeadDim > kMost || s.query_len * GroupSize(s) > kMost) {
+    return {"the CUDA kernels count tokens, heads and sequences in 32 bits"};
+  }
+  if (HasMemory(problem.spec)) {
+    return {"the CUDA kernels have no linear memory yet"};
+  }
+  return {};
+}
+
+size_t CudaForwardBytes(const Problem& problem) {
+  NoLauncher nothing;
+  return BytesOf([&](Arena* arena) {
+    ForwardPlan<Bf16, NoLauncher>::Run(problem, ShapesOnly(problem), arena,
+                                       &nothing);
+  });
+}
+
+}  // namespace rattn::cuda

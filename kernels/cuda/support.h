@@ -1,0 +1,13 @@
+// What the CUDA kernels can do, wherever they run.
+#pragma once
+
+#include "kernels/problem.h"
+
+namespace rattn::cuda {
+
+Support CudaSupports(const Problem& problem);
+
+// Scratch bytes of a forward pass, on any buffers.
+size_t CudaForwardBytes(const Problem& problem);
+
+}  // namespace rattn::cuda
