@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "kernels/nearest_name.h"
 #include "kernels/reference/reference_backend.h"
 
@@ -30,11 +31,6 @@ const Backend* GetTorch(std::string* reason) {
   return nullptr;
 }
 
-const Backend* GetCuda(std::string* reason) {
-  *reason = "this version was built without CUDA kernels";
-  return nullptr;
-}
-
 constexpr std::array kBackends = {
     BackendEntry{"reference", "plain fp64 loops: the truth, slow",
                  GetReference},
@@ -44,7 +40,7 @@ constexpr std::array kBackends = {
                  GetCpu<UnfusedCpuBackend>},
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
                  GetTorch, /*on_demand=*/true},
-    BackendEntry{"cuda", "CUDA kernels", GetCuda},
+    BackendEntry{"cuda", "tensor-core kernels for NVIDIA GPUs", CudaBackend},
 };
 
 }  // namespace

@@ -7,7 +7,10 @@
 #include <cmath>
 
 #include "kernels/cuda/combine_kernel.h"
+#include "kernels/cuda/features_kernel.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear_forward_kernel.h"
+#include "kernels/cuda/linear_states_kernel.h"
 #include "kernels/cuda/prepare_kernel.h"
 #include "kernels/cuda/softmax_forward_kernel.h"
 #include "kernels/cuda/views.h"
@@ -60,7 +63,13 @@ class ForwardPlan {
   template <int kDim>
   void RunBranches() {
     GlobalView<float> local, memory;
-    if (HasLocal(p_.spec)) local = RunLocal<kDim>();
+    const auto v = Prepared<kDim>(b_.v, false, 0, 0);
+    if (HasLocal(p_.spec)) local = RunLocal<kDim>(v);
+    if (HasMemory(p_.spec)) {
+      memory = p_.spec.memory.feature_map == FeatureMap::kIdentity
+                   ? RunMemory<kDim, kDim>(v)
+                   : RunMemory<2 * kDim, kDim>(v);
+    }
     if (NeedsCombine()) RunCombine(local, memory);
   }
 
@@ -99,7 +108,7 @@ class ForwardPlan {
   }
 
   template <int kDim>
-  GlobalView<float> RunLocal() {
+  GlobalView<float> RunLocal(const GlobalView<const T>& v) {
     using Kernel = SoftmaxForward<T, kDim>;
     const Shape& s = p_.shape;
     const LocalSpec& local = p_.spec.local;
@@ -113,7 +122,7 @@ class ForwardPlan {
           b_.q, true, offset, SinkQueryPosition(local, kUnboundedWindow));
     }
     params.k = Prepared<kDim>(b_.k, true, 0, kUnboundedWindow);
-    params.v = Prepared<kDim>(b_.v, false, 0, 0);
+    params.v = v;
     if (!NeedsCombine()) params.o = ViewOf<T>(b_.o);
     params.o_wide = WideOutput(b_.o_local);
     params.lse = ViewOf<float>(b_.lse);
@@ -132,6 +141,92 @@ class ForwardPlan {
         {.grid = {CeilDiv(s.query_len * params.group, Kernel::kRows),
                   static_cast<int>(s.kv_heads), static_cast<int>(s.batch)},
          .shared_bytes = Kernel::SharedBytes(slots)},
+        params);
+    return params.o_wide;
+  }
+
+  // Tokens between kept states: m chunks.
+  Segments SegmentsOf() const {
+    constexpr int64_t kChunk = 64, kStateEvery = 4;
+    const Tiling& tiling = p_.tiling;
+    const int64_t most = p_.shape.key_len;
+    const int64_t chunk =
+        std::min(tiling.chunk > 0 ? tiling.chunk : kChunk, most);
+    const int64_t every = std::min(
+        tiling.state_every > 0 ? tiling.state_every : kStateEvery, most);
+    return {.tokens = chunk * every, .end = most - MemoryDelay(p_.spec)};
+  }
+
+  template <int kFeatures, int kDim>
+  GlobalView<const T> Features(const TensorView& input) {
+    using Kernel = FeatureRows<T, kDim>;
+    const auto out = TakeView<T>(
+        {input.shape[0], input.shape[1], input.shape[2], kFeatures}, arena_);
+    const int64_t rows = input.shape[0] * input.shape[1] * input.shape[2];
+    launcher_->template Run<Kernel>(
+        {.grid = {CeilDiv(rows, Kernel::kWarps), 1, 1}},
+        {.in = ViewOf<const T>(input),
+         .out = out,
+         .map = p_.spec.memory.feature_map});
+    return ReadOnly(out);
+  }
+
+  // The state at the begin of every segment, and the final state.
+  template <int kFeatures, int kDim>
+  GlobalView<const T> States(const GlobalView<const T>& phi,
+                             const GlobalView<const T>& v,
+                             const Segments& segments) {
+    using Sums = LinearSegments<T, kDim>;
+    const Shape& s = p_.shape;
+    const int64_t count = segments.count();
+    const auto sums =
+        TakeView<float>({s.batch, s.kv_heads * count, kFeatures, kDim}, arena_);
+    const auto states =
+        TakeView<T>({s.batch, StateHeads(p_) * count, kFeatures, kDim}, arena_);
+    const auto batch = static_cast<int>(s.batch);
+    launcher_->template Run<Sums>(
+        {.grid = {static_cast<int>(count) * (kFeatures / Sums::kRows),
+                  static_cast<int>(s.kv_heads), batch},
+         .shared_bytes = Sums::kSharedBytes},
+        {.phi = phi, .v = v, .sums = sums, .segments = segments});
+    launcher_->template Run<LinearScan<T>>(
+        {.grid = {CeilDiv(kFeatures * kDim, LinearScan<T>::kThreads),
+                  static_cast<int>(StateHeads(p_)), batch}},
+        {.sums = ReadOnly(sums),
+         .states = states,
+         .initial_state = ViewOf<const float>(b_.initial_state),
+         .final_state = ViewOf<float>(b_.final_state),
+         .features = FeatureDim(p_),
+         .value_dim = s.value_dim,
+         .group = static_cast<int>(StateHeads(p_) / s.kv_heads),
+         .segments = count});
+    return ReadOnly(states);
+  }
+
+  template <int kFeatures, int kDim>
+  GlobalView<float> RunMemory(const GlobalView<const T>& v) {
+    using Kernel = LinearForward<T, kFeatures, kDim>;
+    const Shape& s = p_.shape;
+    typename Kernel::Params params;
+    params.phi_q = Features<kFeatures, kDim>(b_.q_memory ? b_.q_memory : b_.q);
+    params.phi_k = Features<kFeatures, kDim>(b_.k_memory ? b_.k_memory : b_.k);
+    params.v = v;
+    params.segments = SegmentsOf();
+    params.states = States<kFeatures, kDim>(params.phi_k, v, params.segments);
+    if (!NeedsCombine()) params.o = ViewOf<T>(b_.o);
+    params.o_wide = WideOutput(b_.o_memory);
+    params.heads = MemoryHeads(p_.spec, s.query_heads);
+    params.row_group = static_cast<int>(s.query_heads / StateHeads(p_));
+    params.kv_group = static_cast<int>(GroupSize(s));
+    params.query_len = s.query_len;
+    params.key_len = s.key_len;
+    params.delay = MemoryDelay(p_.spec);
+    params.value_dim = static_cast<int>(s.value_dim);
+    params.scale = static_cast<float>(p_.memory_scale);
+    launcher_->template Run<Kernel>(
+        {.grid = {CeilDiv(s.query_len * params.row_group, Kernel::kRows),
+                  static_cast<int>(StateHeads(p_)), static_cast<int>(s.batch)},
+         .shared_bytes = Kernel::kSharedBytes},
         params);
     return params.o_wide;
   }

@@ -12,12 +12,11 @@
 #include <cmath>
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/query_rows.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
 
 namespace rattn::cuda {
-
-inline constexpr float kLog2E = 1.4426950408889634f;
 
 // Tiles of keys that a block walks over: first those of the sinks, then those
 // of the window. `queries`: positions of its rows, last exclusive.
@@ -58,23 +57,6 @@ struct KeyTiles {
   int sink_tiles, count;
 };
 
-// Query rows of a block: tokens x heads of one group, heads innermost.
-struct QueryRows {
-  int64_t first = 0;       // of the block, in rows of the KV head
-  int64_t count = 0;       // rows of the KV head
-  int64_t heads = 1;       // of the group that the branch has
-  int64_t first_head = 0;  // of these
-  int64_t offset = 0;      // position of token 0
-
-  RATTN_FN int64_t Token(int64_t row) const { return row / heads; }
-  RATTN_FN int64_t Head(int64_t row) const { return first_head + row % heads; }
-  RATTN_FN int64_t Position(int64_t row) const { return Token(row) + offset; }
-  // Positions of the rows [first, last).
-  RATTN_FN KeyRange Positions(int64_t last) const {
-    return {Position(first), Position((last < count ? last : count) - 1) + 1};
-  }
-};
-
 template <typename T_, int kDim_>
 struct SoftmaxForward {
   using T = T_;
@@ -113,25 +95,13 @@ struct SoftmaxForward {
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const QueryRows rows = RowsOf(x, p);
+    const QueryRows rows =
+        RowsOfGroup(x.block(1), p.group, p.heads, p.query_len, p.key_len)
+            .From(static_cast<int64_t>(x.block(0)) * kRows);
     if (rows.first >= rows.count) return;
     Pass<Exec> pass(x, p, rows);
     pass.Run();
     pass.Finish();
-  }
-
-  template <class Exec>
-  RATTN_FN static QueryRows RowsOf(Exec& x, const Params& p) {
-    const int64_t begin = static_cast<int64_t>(x.block(1)) * p.group;
-    const int64_t end = begin + p.group;
-    const int64_t first = begin > p.heads.begin ? begin : p.heads.begin;
-    const int64_t last = end < p.heads.end ? end : p.heads.end;
-    const int64_t heads = last > first ? last - first : 0;
-    return {.first = static_cast<int64_t>(x.block(0)) * kRows,
-            .count = p.query_len * heads,
-            .heads = heads > 0 ? heads : 1,
-            .first_head = first,
-            .offset = p.key_len - p.query_len};
   }
 
   template <class Exec>
@@ -194,11 +164,7 @@ struct SoftmaxForward {
     }
 
     RATTN_FN void LoadQueries() {
-      const auto source = [&](int row) -> RowSource {
-        const int64_t at = rows.first + row;
-        return {static_cast<int>(rows.Token(at)),
-                static_cast<int>(rows.Head(at)), at < rows.count};
-      };
+      const auto source = [&](int row) { return rows.Source(row); };
       CopyRows<kThreads>(x, Queries(false), p.q, x.block(2), source);
       if (p.q_sink && tiles.sink_tiles > 0) {
         CopyRows<kThreads>(x, Queries(true), p.q_sink, x.block(2), source);
@@ -322,33 +288,14 @@ struct SoftmaxForward {
         total = sum[half] * rescale + Exec::Exp2((sink - top) * kLog2E);
         factor = rescale / total;
       }
-      StoreRow(half, token, head, factor);
+      StoreOutputRow(x, p.o, p.o_wide, {x.block(2), token, head}, p.value_dim,
+                     half, factor, o);
       if (x.lane() % 4 != 0) return;
       if (p.lse) {
         const float lse = top == kNothing ? top : top + logf(total);
         x.Store(p.lse, x.block(2), token, head, 0, lse);
       }
       if (p.max_logits) x.Store(p.max_logits, x.block(2), token, head, 0, top);
-    }
-
-    RATTN_FN void StoreRow(int half, int64_t token, int64_t head,
-                           float factor) {
-      RATTN_UNROLL
-      for (int n = 0; n < kDim / 8; ++n) {
-        RATTN_UNROLL
-        for (int i = 0; i < 2; ++i) {
-          const int column = 8 * n + AccumulatorColumn(x.lane()) + i;
-          if (column >= p.value_dim) continue;
-          const float value = o[n].c[2 * half + i] * factor;
-          if (p.o) {
-            x.Store(p.o, x.block(2), token, head, column,
-                    x.template Round<T>(value));
-          }
-          if (p.o_wide) {
-            x.Store(p.o_wide, x.block(2), token, head, column, value);
-          }
-        }
-      }
     }
 
     RATTN_FN static float Larger(float a, float b) { return a > b ? a : b; }

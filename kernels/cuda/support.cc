@@ -42,12 +42,12 @@ Support CudaSupports(const Problem& problem) {
     return {"the CUDA kernels need a positive local_scale"};
   }
   constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
-  if (s.kv_heads > kMaxGrid || s.batch > kMaxGrid ||
+  if (StateHeads(problem) > kMaxGrid || s.batch > kMaxGrid ||
       s.key_len * kMaxHeadDim > kMost || s.query_len * GroupSize(s) > kMost) {
     return {"the CUDA kernels count tokens, heads and sequences in 32 bits"};
   }
-  if (HasMemory(problem.spec)) {
-    return {"the CUDA kernels have no linear memory yet"};
+  if (problem.spec.memory.normalizer == Normalizer::kSum) {
+    return {"the CUDA kernels have no normalizer 'sum' yet"};
   }
   return {};
 }

@@ -39,21 +39,22 @@ struct RowSource {
 };
 
 // Begins to copy rows of `view` [B, T, H, kColumns] (unit last stride, aligned
-// rows) with all kThreads threads of the block; source(row) -> RowSource.
+// rows), from `first_column` on, with all kThreads threads of the block;
+// source(row) -> RowSource.
 template <int kThreads, class Exec, class Tile, class Source>
 RATTN_FN void CopyRows(Exec& x, const Tile& tile,
                        const GlobalView<const typename Tile::T>& view,
-                       int batch, const Source& source) {
+                       int batch, const Source& source, int first_column = 0) {
   constexpr int kAll = Tile::kRows * Tile::kPieces;
   static_assert(kAll % kThreads == 0);
-  RATTN_UNROLL
+  RATTN_UNROLL_BY(4)
   for (int i = 0; i < kAll / kThreads; ++i) {
     const int piece = i * kThreads + x.thread();
     const int row = piece / Tile::kPieces;
     const int column = piece % Tile::kPieces * Tile::kPiece;
     const RowSource from = source(row);
     x.CopyAsync(tile.data, Tile::Index(row, column), view, batch, from.token,
-                from.head, column, from.valid);
+                from.head, first_column + column, from.valid);
   }
 }
 
@@ -62,6 +63,17 @@ template <class Exec, class Tile>
 RATTN_FN FragmentA LoadA(Exec& x, const Tile& tile, int row, int column) {
   const Word4 w = x.LoadMatrix4(
       tile.data, Tile::Index(row + x.lane() % 16, column + x.lane() / 16 * 8));
+  return {w.w[0], w.w[1], w.w[2], w.w[3]};
+}
+
+// A[i][k] = tile[row + k][column + i].
+template <class Exec, class Tile>
+RATTN_FN FragmentA LoadColumnsAsA(Exec& x, const Tile& tile, int row,
+                                  int column) {
+  const int lane = x.lane();
+  const Word4 w = x.LoadMatrix4Transposed(
+      tile.data,
+      Tile::Index(row + lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8));
   return {w.w[0], w.w[1], w.w[2], w.w[3]};
 }
 

@@ -1,0 +1,191 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <limits>
+#include <memory>
+
+#include "kernels/cuda/cuda_library.h"
+#include "kernels/cuda/support.h"
+
+namespace rattn {
+namespace cuda {
+namespace {
+
+constexpr int kOldestMajor = 8;  // mma of bf16 and cp.async
+
+// The driver API, by name: no header and no library of CUDA is needed. Every
+// function returns 0 or an error number.
+class Driver {
+ public:
+  explicit Driver(const char* path)
+      : library_(dlopen(path, RTLD_NOW | RTLD_LOCAL)) {}
+  explicit operator bool() const { return library_ != nullptr; }
+
+  template <typename... Arguments>
+  int Call(const char* name, Arguments... arguments) const {
+    constexpr int kNotFound = 500;  // CUDA_ERROR_NOT_FOUND
+    const auto function =
+        reinterpret_cast<int (*)(Arguments...)>(dlsym(library_, name));
+    return function == nullptr ? kNotFound : function(arguments...);
+  }
+  std::string ErrorText(int error) const {
+    const char* text = nullptr;
+    Call("cuGetErrorString", error, &text);
+    return fmt::format("{} (error {})", text != nullptr ? text : "unknown",
+                       error);
+  }
+
+ private:
+  void* library_;
+};
+
+int Attribute(const Driver& driver, int attribute, int device) {
+  int value = 0;
+  driver.Call("cuDeviceGetAttribute", &value, attribute, device);
+  return value;
+}
+
+GpuReport Describe(const Driver& driver) {
+  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and MINOR
+  constexpr int kMajor = 75, kMinor = 76;
+  int device = 0;
+  char name[256] = {};
+  driver.Call("cuDeviceGet", &device, 0);
+  driver.Call("cuDeviceGetName", &name[0], int{sizeof(name)}, device);
+  GpuReport gpu{.name = name,
+                .major = Attribute(driver, kMajor, device),
+                .minor = Attribute(driver, kMinor, device)};
+  if (gpu.major < kOldestMajor) {
+    gpu.reason = fmt::format(
+        "{} has compute capability {}.{}, the CUDA kernels need {}.0 or newer",
+        gpu.name, gpu.major, gpu.minor, kOldestMajor);
+  }
+  return gpu;
+}
+
+// Beside the library that this function is in.
+std::filesystem::path LibraryPath() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&CudaBackend), &info) == 0 ||
+      info.dli_fname == nullptr) {
+    return kCudaLibraryFile;
+  }
+  std::error_code error;
+  return std::filesystem::absolute(info.dli_fname, error).parent_path() /
+         kCudaLibraryFile;
+}
+
+const CudaLibrary* LoadLibrary(const std::string& path, std::string* reason) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    *reason =
+        fmt::format("the CUDA kernels could not be loaded: {}", dlerror());
+    return nullptr;
+  }
+  const auto entry =
+      reinterpret_cast<CudaLibraryEntry>(dlsym(library, kCudaLibraryEntry));
+  if (entry == nullptr) {
+    *reason = fmt::format("{} does not hold rattn's CUDA kernels", path);
+    return nullptr;
+  }
+  return entry();
+}
+
+// A failed call leaves no output that could be taken for a result.
+void Spoil(const TensorView& o) {
+  for (int64_t i = 0; i < o.NumElements(); ++i) {
+    const int64_t d = i % o.shape[3], h = i / o.shape[3] % o.shape[2];
+    const int64_t rest = i / o.shape[3] / o.shape[2];
+    o.Set(rest / o.shape[1], rest % o.shape[1], h, d,
+          std::numeric_limits<double>::quiet_NaN());
+  }
+}
+
+class Cuda : public Backend {
+ public:
+  Cuda(const CudaLibrary* library, const GpuReport& gpu)
+      : library_(library), gpu_(gpu) {}
+
+  std::string_view name() const override { return "cuda"; }
+  std::string description() const override {
+    return fmt::format("tensor-core kernels on {} (compute capability {}.{})",
+                       gpu_.name, gpu_.major, gpu_.minor);
+  }
+  Support Supports(const Problem& problem) const override {
+    if (problem.phase == Phase::kTrain) {
+      return {"the CUDA kernels have no backward yet"};
+    }
+    return CudaSupports(problem);
+  }
+  // Of the host; what the device needs is taken there.
+  size_t WorkspaceBytes(const Problem&) const override { return 0; }
+  void Forward(const Problem& problem, const Buffers& buffers,
+               Workspace) const override {
+    if (library_->forward_from_host(problem, buffers) != nullptr) {
+      Spoil(buffers.o);
+    }
+  }
+  void Backward(const Problem&, const Buffers&, Workspace) const override {}
+  void Extend(const Problem&, const Buffers&, KvCache&,
+              Workspace) const override {}
+
+ private:
+  const CudaLibrary* library_;
+  GpuReport gpu_;
+};
+
+struct Found {
+  std::unique_ptr<const Cuda> backend;
+  std::string reason;
+};
+
+Found Find() {
+  Found found;
+  const std::filesystem::path path = LibraryPath();
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    found.reason =
+        "this version was built without CUDA kernels (RATTN_CUDA=ON and the "
+        "CUDA Toolkit build them)";
+    return found;
+  }
+  const GpuReport gpu = FindGpu("libcuda.so.1");
+  found.reason = gpu.reason;
+  if (!found.reason.empty()) return found;
+  const CudaLibrary* library = LoadLibrary(path.string(), &found.reason);
+  if (library != nullptr) {
+    found.backend = std::make_unique<const Cuda>(library, gpu);
+  }
+  return found;
+}
+
+}  // namespace
+
+GpuReport FindGpu(const char* path) {
+  const Driver driver(path);
+  if (!driver) {
+    return {.reason = fmt::format(
+                "no NVIDIA driver was found for the CUDA kernels ({})", path)};
+  }
+  if (const int error = driver.Call("cuInit", 0u); error != 0) {
+    return {.reason =
+                "the NVIDIA driver did not start: " + driver.ErrorText(error)};
+  }
+  int count = 0;
+  driver.Call("cuDeviceGetCount", &count);
+  if (count < 1) return {.reason = "the NVIDIA driver sees no GPU"};
+  return Describe(driver);
+}
+
+}  // namespace cuda
+
+const Backend* CudaBackend(std::string* reason) {
+  static const cuda::Found found = cuda::Find();
+  *reason = found.reason;
+  return found.backend.get();
+}
+
+}  // namespace rattn

@@ -1,0 +1,25 @@
+// What librattn_cuda.so offers. It holds everything that nvcc compiled and the
+// CUDA runtime, and is loaded only where there is a driver and a GPU for it.
+#pragma once
+
+#include "kernels/problem.h"
+
+namespace rattn::cuda {
+
+struct CudaLibrary {
+  // On device pointers in `buffers` and `workspace`; queued on `stream` (a
+  // cudaStream_t), allocates and waits for nothing. Each returns nullptr or
+  // what went wrong.
+  const char* (*forward)(const Problem& problem, const Buffers& buffers,
+                         Workspace workspace, void* stream);
+  // On host pointers: tensors are copied there and back; workspace as the
+  // kernels need is taken from the device.
+  const char* (*forward_from_host)(const Problem& problem,
+                                   const Buffers& buffers);
+};
+
+inline constexpr const char* kCudaLibraryFile = "librattn_cuda.so";
+inline constexpr const char* kCudaLibraryEntry = "RattnCudaLibrary";
+using CudaLibraryEntry = const CudaLibrary* (*)();
+
+}  // namespace rattn::cuda
