@@ -17,111 +17,12 @@
 #include <cstring>
 #include <functional>
 
-#include "kernels/bf16.h"
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/host/host_block.h"
+#include "kernels/cuda/host/warp_operations.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/fp16.h"
 
 namespace rattn::cuda {
-
-namespace host {
-
-template <typename T>
-T Rounded(float x) {
-  if constexpr (std::is_same_v<T, Bf16>) {
-    return ToBf16(x);
-  } else if constexpr (std::is_same_v<T, Fp16>) {
-    return ToFp16(x);
-  } else {
-    return x;
-  }
-}
-inline float Widened(float x) { return x; }
-inline float Widened(Bf16 x) { return ToFloat(x); }
-inline float Widened(Fp16 x) { return Fp16ToFloat(x); }
-
-// Element `half` (0 low, 1 high) of a register of two.
-template <typename T>
-float HalfOf(uint32_t word, int half) {
-  return Widened(T{static_cast<uint16_t>(word >> (16 * half))});
-}
-
-template <typename T>
-struct MmaArguments {
-  FragmentA a;
-  FragmentB b;
-  Accumulator* c;
-};
-
-// The layout of exec.h, spelled out for all lanes.
-template <typename T>
-void MmaOfWarp(void* const* arguments) {
-  float a[16][16], b[16][8];
-  for (int lane = 0; lane < kWarpSize; ++lane) {
-    const auto& in = *static_cast<const MmaArguments<T>*>(arguments[lane]);
-    const int g = lane / 4, t = lane % 4;
-    for (int half = 0; half < 2; ++half) {
-      for (int r = 0; r < 4; ++r) {
-        a[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + half] =
-            HalfOf<T>(in.a.r[r], half);
-      }
-      for (int r = 0; r < 2; ++r) {
-        b[2 * t + 8 * r + half][g] = HalfOf<T>(in.b.r[r], half);
-      }
-    }
-  }
-  float sum[16][8] = {};
-  for (int i = 0; i < 16; ++i) {
-    for (int k = 0; k < 16; ++k) {
-      for (int j = 0; j < 8; ++j) sum[i][j] += a[i][k] * b[k][j];
-    }
-  }
-  for (int lane = 0; lane < kWarpSize; ++lane) {
-    Accumulator& c = *static_cast<const MmaArguments<T>*>(arguments[lane])->c;
-    const int g = lane / 4, t = lane % 4;
-    for (int r = 0; r < 4; ++r) c.c[r] += sum[g + 8 * (r / 2)][2 * t + r % 2];
-  }
-}
-
-struct LoadMatrixArguments {
-  const uint16_t* row;  // eight elements; null: not readable
-  Word4* out;
-};
-
-template <bool kTransposed>
-void LoadMatrixOfWarp(void* const* arguments) {
-  const auto at = [&](int m, int row, int column) -> uint32_t {
-    const auto* lane =
-        static_cast<const LoadMatrixArguments*>(arguments[m * 8 + row]);
-    return lane->row == nullptr ? 0xffffu : lane->row[column];
-  };
-  for (int lane = 0; lane < kWarpSize; ++lane) {
-    Word4& out = *static_cast<const LoadMatrixArguments*>(arguments[lane])->out;
-    const int g = lane / 4, t = lane % 4;
-    for (int m = 0; m < 4; ++m) {
-      const uint32_t low = kTransposed ? at(m, 2 * t, g) : at(m, g, 2 * t);
-      const uint32_t high =
-          kTransposed ? at(m, 2 * t + 1, g) : at(m, g, 2 * t + 1);
-      out.w[m] = low | high << 16;
-    }
-  }
-}
-
-struct ShuffleArguments {
-  float in;
-  int mask;
-  float out;
-};
-inline void ShuffleXorOfWarp(void* const* arguments) {
-  for (int lane = 0; lane < kWarpSize; ++lane) {
-    auto* a = static_cast<ShuffleArguments*>(arguments[lane]);
-    a->out =
-        static_cast<const ShuffleArguments*>(arguments[lane ^ a->mask])->in;
-  }
-}
-
-}  // namespace host
 
 class HostExec {
  public:
@@ -178,7 +79,7 @@ class HostExec {
   template <typename T>
   void Mma(const FragmentA& a, const FragmentB& b, Accumulator* c,
            Where where = Where::current()) {
-    host::MmaArguments<T> arguments{a, b, c};
+    host::MmaArguments arguments{a, b, c};
     block_->MeetWarp(thread_, &host::MmaOfWarp<T>, &arguments, where);
   }
   float ShuffleXor(float x, int mask, Where where = Where::current()) {
