@@ -96,7 +96,7 @@ struct CombineRows {
     if (x.lane() != 0) return;
     for (const auto* view : {&p.lse, &p.max_logits}) {
       if (*view) {
-        x.Store(*view, at.batch, at.token, at.head, 0, -__builtin_inff());
+        x.Store(*view, at.batch, at.token, at.head, 0, kMinusInfinity);
       }
     }
   }

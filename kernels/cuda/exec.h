@@ -46,6 +46,7 @@
 namespace rattn::cuda {
 
 inline constexpr float kLog2E = 1.4426950408889634f;  // for Exp2
+inline constexpr float kMinusInfinity = -__builtin_inff();
 inline constexpr int kWarpSize = 32;
 inline constexpr int kCopyBytes = 16;  // of one CopyAsync
 

@@ -74,7 +74,7 @@ struct FeatureRows {
 
   template <class Exec>
   RATTN_FN static void Softmax(Exec& x, int dim, float (&phi)[kOfLane]) {
-    float top = -__builtin_inff();
+    float top = kMinusInfinity;
     RATTN_UNROLL
     for (int i = 0; i < kOfLane; ++i) {
       if (x.lane() + i * kWarpSize < dim && phi[i] > top) top = phi[i];

@@ -158,35 +158,18 @@ struct LinearForward {
       const VTile s = Values(tile);
       RATTN_UNROLL_BY(1)
       for (int f = 0; f < kKeys; f += 16) {
-        AddProduct(LoadA(x, Queries(), x.warp() * 16, tile * kKeys + f), s, f);
+        const FragmentA a =
+            LoadA(x, Queries(), x.warp() * 16, tile * kKeys + f);
+        AddProduct<T>(x, a, s, f, o);
       }
     }
 
     RATTN_FN void AddKeys(int tile) {
       Accumulator s[kKeys / 8] = {};
-      Scores(tile, s);
+      AddRowProducts<T>(x, Queries(), x.warp() * 16, Keys(tile), s);
       // The first row of the block reads least.
       if (FirstKey(tile) + kKeys > first_read) Mask(tile, s);
-      const VTile v = Values(tile);
-      RATTN_UNROLL
-      for (int key = 0; key < kKeys; key += 16) {
-        AddProduct(AsA<T>(x, s[key / 8], s[key / 8 + 1]), v, key);
-      }
-    }
-
-    RATTN_FN void Scores(int tile, Accumulator (&s)[kKeys / 8]) {
-      const QTile q = Queries();
-      const KTile k = Keys(tile);
-      RATTN_UNROLL_BY(4)
-      for (int f = 0; f < kFeatures; f += 16) {
-        const FragmentA a = LoadA(x, q, x.warp() * 16, f);
-        RATTN_UNROLL
-        for (int n = 0; n < kKeys; n += 16) {
-          const FragmentB2 b = LoadRowsAsB(x, k, n, f);
-          x.template Mma<T>(a, b.n[0], &s[n / 8]);
-          x.template Mma<T>(a, b.n[1], &s[n / 8 + 1]);
-        }
-      }
+      AddWeighted<T>(x, s, Values(tile), o);
     }
 
     RATTN_FN void Mask(int tile, Accumulator (&s)[kKeys / 8]) {
@@ -202,16 +185,6 @@ struct LinearForward {
             if (8 * n + i >= read) s[n].c[2 * half + i] = 0;
           }
         }
-      }
-    }
-
-    // o += a times rows row..row+15 of `values`.
-    RATTN_FN void AddProduct(const FragmentA& a, const VTile& values, int row) {
-      RATTN_UNROLL
-      for (int d = 0; d < kDim; d += 16) {
-        const FragmentB2 b = LoadColumnsAsB(x, values, row, d);
-        x.template Mma<T>(a, b.n[0], &o[d / 8]);
-        x.template Mma<T>(a, b.n[1], &o[d / 8 + 1]);
       }
     }
 

@@ -92,12 +92,7 @@ struct LinearSegments {
     RATTN_UNROLL_BY(2)
     for (int token = 0; token < kTokens; token += 16) {
       const FragmentA a = LoadColumnsAsA(x, k, token, x.warp() * 16);
-      RATTN_UNROLL
-      for (int d = 0; d < kDim; d += 16) {
-        const FragmentB2 b = LoadColumnsAsB(x, v, token, d);
-        x.template Mma<T>(a, b.n[0], &sum[d / 8]);
-        x.template Mma<T>(a, b.n[1], &sum[d / 8 + 1]);
-      }
+      AddProduct<T>(x, a, v, token, sum);
     }
   }
 

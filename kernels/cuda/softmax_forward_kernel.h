@@ -12,50 +12,12 @@
 #include <cmath>
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/key_tiles.h"
 #include "kernels/cuda/query_rows.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
 
 namespace rattn::cuda {
-
-// Tiles of keys that a block walks over: first those of the sinks, then those
-// of the window. `queries`: positions of its rows, last exclusive.
-struct KeyTiles {
-  RATTN_FN KeyTiles(const LocalSpec& local, KeyRange queries, int tile_keys)
-      : keys(tile_keys) {
-    const KeyRange seen =
-        BlockWindowRange(queries.begin, queries.end, LocalWindow(local));
-    const int64_t end = seen.end > 0 ? seen.end : 0;
-    sinks = SinkCount(local) < end ? SinkCount(local) : end;
-    window = {seen.begin > sinks ? seen.begin : sinks, end};
-    sink_tiles = static_cast<int>((sinks + keys - 1) / keys);
-    count = sink_tiles + static_cast<int>((window.size() + keys - 1) / keys);
-  }
-  RATTN_FN bool IsSink(int tile) const { return tile < sink_tiles; }
-  RATTN_FN int64_t Begin(int tile) const {
-    return IsSink(tile)
-               ? static_cast<int64_t>(tile) * keys
-               : window.begin + static_cast<int64_t>(tile - sink_tiles) * keys;
-  }
-  // Exclusive end of the keys that may be read in this part.
-  RATTN_FN int64_t End(int tile) const {
-    return IsSink(tile) ? sinks : window.end;
-  }
-  // Keys of the tile's part that a query at `position` sees.
-  RATTN_FN KeyRange Visible(const LocalSpec& local, int tile,
-                            int64_t position) const {
-    if (IsSink(tile)) {
-      return {0, sinks < position + 1 ? sinks : position + 1};
-    }
-    const KeyRange seen = WindowRange(position, LocalWindow(local));
-    return {seen.begin > window.begin ? seen.begin : window.begin, seen.end};
-  }
-
-  int keys;
-  int64_t sinks;
-  KeyRange window;
-  int sink_tiles, count;
-};
 
 template <typename T_, int kDim_>
 struct SoftmaxForward {
@@ -125,11 +87,14 @@ struct SoftmaxForward {
         x.Barrier();
         if (tile + 1 < tiles.count) LoadKeys(tile + 1);
         x.CommitCopies();
-        Accumulator s[kKeys / 8];
-        Scores(tile, s);
-        if (!IsInterior(tile)) Mask(tile, s);
+        Accumulator s[kKeys / 8] = {};
+        AddRowProducts<T>(x, Queries(tiles.IsSink(tile)), x.warp() * 16,
+                          Keys(tile), s);
+        if (!tiles.IsInterior(p.local, tile, positions)) {
+          MaskKeys(x, tiles, p.local, tile, rows, s);
+        }
         Softmax(s);
-        AddValues(tile, s);
+        AddWeighted<T>(x, s, Values(tile), o);
       }
     }
 
@@ -143,8 +108,6 @@ struct SoftmaxForward {
     }
 
    private:
-    static constexpr float kNothing = -__builtin_inff();
-
     RATTN_FN int WarpRow(int half) const {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
     }
@@ -181,51 +144,6 @@ struct SoftmaxForward {
       CopyRows<kThreads>(x, Values(tile), p.v, x.block(2), source);
     }
 
-    RATTN_FN void Scores(int tile, Accumulator (&s)[kKeys / 8]) {
-      const QTile q = Queries(tiles.IsSink(tile));
-      const KvTile k = Keys(tile);
-      RATTN_UNROLL
-      for (int n = 0; n < kKeys / 8; ++n) s[n] = {};
-      // Fewer steps side by side leave registers to the accumulators.
-      RATTN_UNROLL_BY(4)
-      for (int d = 0; d < kDim; d += 16) {
-        const FragmentA a = LoadA(x, q, x.warp() * 16, d);
-        RATTN_UNROLL
-        for (int n = 0; n < kKeys; n += 16) {
-          const FragmentB2 b = LoadRowsAsB(x, k, n, d);
-          x.template Mma<T>(a, b.n[0], &s[n / 8]);
-          x.template Mma<T>(a, b.n[1], &s[n / 8 + 1]);
-        }
-      }
-    }
-
-    // Whether every row of the block sees every key of the tile.
-    RATTN_FN bool IsInterior(int tile) const {
-      const int64_t begin = tiles.Begin(tile);
-      const KeyRange first = tiles.Visible(p.local, tile, positions.begin);
-      const KeyRange last = tiles.Visible(p.local, tile, positions.end - 1);
-      return begin >= last.begin && begin + kKeys <= first.end;
-    }
-
-    RATTN_FN void Mask(int tile, Accumulator (&s)[kKeys / 8]) {
-      RATTN_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const int64_t position = rows.Position(rows.first + WarpRow(half));
-        const KeyRange seen = tiles.Visible(p.local, tile, position);
-        const int64_t first = tiles.Begin(tile) + AccumulatorColumn(x.lane());
-        const auto begin = static_cast<int>(seen.begin - first);
-        const auto end = static_cast<int>(seen.end - first);
-        RATTN_UNROLL
-        for (int n = 0; n < kKeys / 8; ++n) {
-          RATTN_UNROLL
-          for (int i = 0; i < 2; ++i) {
-            const int key = 8 * n + i;
-            if (key < begin || key >= end) s[n].c[2 * half + i] = kNothing;
-          }
-        }
-      }
-    }
-
     // Scores become weights relative to the largest score so far.
     RATTN_FN void Softmax(Accumulator (&s)[kKeys / 8]) {
       const float scale = p.scale * kLog2E;
@@ -238,7 +156,7 @@ struct SoftmaxForward {
           top = Larger(top, s[n].c[2 * half + 1]);
         }
         top = MaxOfRow(x, top);
-        const float base = top == kNothing ? 0 : top * scale;
+        const float base = top == kMinusInfinity ? 0 : top * scale;
         Rescale(half, Exec::Exp2(top_score[half] * scale - base));
         top_score[half] = top;
         RATTN_UNROLL
@@ -261,29 +179,15 @@ struct SoftmaxForward {
       }
     }
 
-    RATTN_FN void AddValues(int tile, const Accumulator (&s)[kKeys / 8]) {
-      const KvTile v = Values(tile);
-      RATTN_UNROLL
-      for (int key = 0; key < kKeys; key += 16) {
-        const FragmentA a = AsA<T>(x, s[key / 8], s[key / 8 + 1]);
-        RATTN_UNROLL
-        for (int d = 0; d < kDim; d += 16) {
-          const FragmentB2 b = LoadColumnsAsB(x, v, key, d);
-          x.template Mma<T>(a, b.n[0], &o[d / 8]);
-          x.template Mma<T>(a, b.n[1], &o[d / 8 + 1]);
-        }
-      }
-    }
-
     // The sink logit joins the denominator; rows that see nothing are zeros.
     RATTN_FN void FinishRow(int half, int64_t row) {
       const int64_t token = rows.Token(row), head = rows.Head(row);
       const float sink =
-          p.sink_logit ? x.Load(p.sink_logit, 0, 0, 0, head) : kNothing;
+          p.sink_logit ? x.Load(p.sink_logit, 0, 0, 0, head) : kMinusInfinity;
       const float own = top_score[half] * p.scale;
       const float top = Larger(own, sink);
       float factor = 0, total = 0;
-      if (top != kNothing) {
+      if (top != kMinusInfinity) {
         const float rescale = Exec::Exp2((own - top) * kLog2E);
         total = sum[half] * rescale + Exec::Exp2((sink - top) * kLog2E);
         factor = rescale / total;
@@ -292,7 +196,7 @@ struct SoftmaxForward {
                      half, factor, o);
       if (x.lane() % 4 != 0) return;
       if (p.lse) {
-        const float lse = top == kNothing ? top : top + logf(total);
+        const float lse = top == kMinusInfinity ? top : top + logf(total);
         x.Store(p.lse, x.block(2), token, head, 0, lse);
       }
       if (p.max_logits) x.Store(p.max_logits, x.block(2), token, head, 0, top);
@@ -306,8 +210,8 @@ struct SoftmaxForward {
     KeyRange positions;  // of the block's rows
     KeyTiles tiles;
     Accumulator o[kDim / 8] = {};
-    float top_score[2] = {kNothing, kNothing};  // unscaled
-    float sum[2] = {0, 0};                      // of this lane's columns
+    float top_score[2] = {kMinusInfinity, kMinusInfinity};  // unscaled
+    float sum[2] = {0, 0};  // of this lane's columns
   };
 };
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/backward_plan.h"
 #include "kernels/cuda/forward_plan.h"
 
 namespace rattn::cuda {
@@ -20,6 +21,8 @@ Buffers ShapesOnly(const Problem& p) {
   b.q.shape = {s.batch, s.query_len, s.query_heads, s.head_dim};
   b.k.shape = {s.batch, s.key_len, s.kv_heads, s.head_dim};
   b.v.shape = {s.batch, s.key_len, s.kv_heads, s.value_dim};
+  b.q_memory.shape = b.q.shape;
+  b.k_memory.shape = b.k.shape;
   return b;
 }
 
@@ -50,6 +53,21 @@ Support CudaSupports(const Problem& problem) {
     return {"the CUDA kernels have no normalizer 'sum' yet"};
   }
   return {};
+}
+
+Support CudaSupportsBackward(const Problem& problem) {
+  if (HasMemory(problem.spec)) {
+    return {"the CUDA kernels have no backward of a linear memory yet"};
+  }
+  return CudaSupports(problem);
+}
+
+size_t CudaBackwardBytes(const Problem& problem) {
+  NoLauncher nothing;
+  return BytesOf([&](Arena* arena) {
+    BackwardPlan<Bf16, NoLauncher>::Run(problem, ShapesOnly(problem), arena,
+                                        &nothing);
+  });
 }
 
 size_t CudaForwardBytes(const Problem& problem) {

@@ -112,6 +112,50 @@ RATTN_FN FragmentA AsA(const Exec&, const Accumulator& left,
           Exec::template Pack<T>(right.c[2], right.c[3])};
 }
 
+// c[i][n] += the product of row `row` + i of a and row n of b.
+template <typename T, class Exec, class TileA, class TileB, int kCount>
+RATTN_FN void AddRowProducts(Exec& x, const TileA& a, int row, const TileB& b,
+                             Accumulator (&c)[kCount]) {
+  static_assert(TileA::kColumns == TileB::kColumns);
+  static_assert(kCount * 8 == TileB::kRows);
+  // Fewer steps side by side leave registers to the accumulators.
+  RATTN_UNROLL_BY(4)
+  for (int d = 0; d < TileA::kColumns; d += 16) {
+    const FragmentA left = LoadA(x, a, row, d);
+    RATTN_UNROLL
+    for (int n = 0; n < kCount * 8; n += 16) {
+      const FragmentB2 right = LoadRowsAsB(x, b, n, d);
+      x.template Mma<T>(left, right.n[0], &c[n / 8]);
+      x.template Mma<T>(left, right.n[1], &c[n / 8 + 1]);
+    }
+  }
+}
+
+// c += a times rows row .. row + 15 of b.
+template <typename T, class Exec, class TileB, int kCount>
+RATTN_FN void AddProduct(Exec& x, const FragmentA& a, const TileB& b, int row,
+                         Accumulator (&c)[kCount]) {
+  static_assert(kCount * 8 == TileB::kColumns);
+  RATTN_UNROLL
+  for (int d = 0; d < kCount * 8; d += 16) {
+    const FragmentB2 right = LoadColumnsAsB(x, b, row, d);
+    x.template Mma<T>(a, right.n[0], &c[d / 8]);
+    x.template Mma<T>(a, right.n[1], &c[d / 8 + 1]);
+  }
+}
+
+// c += weights, rounded to T, times b.
+template <typename T, class Exec, class TileB, int kKeys8, int kCount>
+RATTN_FN void AddWeighted(Exec& x, const Accumulator (&weights)[kKeys8],
+                          const TileB& b, Accumulator (&c)[kCount]) {
+  static_assert(kKeys8 * 8 == TileB::kRows);
+  RATTN_UNROLL
+  for (int key = 0; key < kKeys8 * 8; key += 16) {
+    const FragmentA a = AsA<T>(x, weights[key / 8], weights[key / 8 + 1]);
+    AddProduct<T>(x, a, b, key, c);
+  }
+}
+
 // Places of an accumulator's elements (exec.h, C).
 RATTN_FN int AccumulatorRow(int lane, int half) { return lane / 4 + 8 * half; }
 RATTN_FN int AccumulatorColumn(int lane) { return lane % 4 * 2; }

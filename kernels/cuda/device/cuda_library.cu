@@ -1,6 +1,6 @@
 #include "kernels/cuda/cuda_library.h"
-#include "kernels/cuda/device/forward.h"
 #include "kernels/cuda/device/host_tensors.h"
+#include "kernels/cuda/device/passes.h"
 #include "kernels/cuda/support.h"
 
 namespace rattn::cuda {

@@ -1,10 +1,12 @@
-#include "kernels/cuda/device/forward_launch.h"
+#include "kernels/cuda/device/pass_launch.h"
+#include "kernels/cuda/forward_plan.h"
 
 namespace rattn::cuda {
 
 cudaError_t ForwardBf16(const Problem& problem, const Buffers& buffers,
                         Workspace workspace, cudaStream_t stream) {
-  return LaunchForward<Bf16>(problem, buffers, workspace, stream);
+  return LaunchPass<ForwardPlan<Bf16, DeviceLauncher>>(problem, buffers,
+                                                       workspace, stream);
 }
 
 }  // namespace rattn::cuda

@@ -4,12 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cuda/host/host_backend.h"
+#include "kernels/cuda/support.h"
 
 namespace rattn::cuda {
 
@@ -71,36 +73,68 @@ inline void ForEachCudaProblem(
   EXPECT_GT(supported, 0);
 }
 
-inline void ExpectRowsNear(const TensorView& got, const TensorView& want,
-                           double limit, const char* name) {
-  const std::vector<double> values = Values(got), expected = Values(want);
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (values[i] == expected[i]) continue;  // infinities of empty rows
-    ASSERT_NEAR(values[i], expected[i], limit * (1 + std::abs(expected[i])))
-        << name << " " << i;
+// The tensors of a problem, of the kernels and of the reference in fp64.
+struct CheckedRun {
+  CheckedRun(const Problem& p, const TestOptions& options)
+      : problem(p), tensors(p, options, 11), exact(p, options, tensors) {
+    EXPECT_EQ(CheckBuffers(problem, tensors.buffers, true).reason, "");
+    RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
+    RunForward(backend, problem, tensors.buffers);
+    EXPECT_EQ(findings.Text(), "");
   }
-}
+  void Backward() {
+    RunBackward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
+    RunBackward(backend, problem, tensors.buffers);
+    EXPECT_EQ(findings.Text(), "");
+  }
+  void ExpectClose(const cpu_test::NamedTensor& t) {
+    cpu_test::ExpectCloseTo(problem, true, tensors.buffers.*t.tensor,
+                            exact.tensors.buffers.*t.tensor, t.name);
+  }
+  void ExpectRowsNear(const cpu_test::NamedTensor& t, double limit) {
+    const auto values = Values(tensors.buffers.*t.tensor);
+    const auto expected = Values(exact.tensors.buffers.*t.tensor);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (values[i] == expected[i]) continue;  // infinities of empty rows
+      ASSERT_NEAR(values[i], expected[i], limit * (1 + std::abs(expected[i])))
+          << t.name << " " << i;
+    }
+  }
+
+  const Problem& problem;
+  TestTensors tensors;
+  cpu_test::Exact exact;
+  Findings findings;
+  HostBackend backend{&findings};
+};
 
 inline void CheckForward(const Problem& problem, const TestOptions& options) {
-  TestTensors tensors(problem, options, 11);
-  const cpu_test::Exact exact(problem, options, tensors);
-  ASSERT_EQ(CheckBuffers(problem, tensors.buffers, false).reason, "");
-  RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
-  Findings findings;
-  RunForward(HostBackend(&findings), problem, tensors.buffers);
-  ASSERT_EQ(findings.Text(), "");
-  const Buffers& want = exact.tensors.buffers;
-  for (const auto& [name, tensor] :
+  CheckedRun run(problem, options);
+  for (const cpu_test::NamedTensor& t :
        {cpu_test::NamedTensor{"o", &Buffers::o},
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},
         cpu_test::NamedTensor{"o_local", &Buffers::o_local},
         cpu_test::NamedTensor{"o_memory", &Buffers::o_memory}}) {
-    cpu_test::ExpectCloseTo(problem, true, tensors.buffers.*tensor,
-                            want.*tensor, name);
+    run.ExpectClose(t);
   }
-  ExpectRowsNear(tensors.buffers.lse, want.lse, 1e-2, "lse");
-  ExpectRowsNear(tensors.buffers.max_logits, want.max_logits, 1e-2,
-                 "max_logits");
+  run.ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
+  run.ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
+}
+
+inline void CheckBackward(const Problem& problem, const TestOptions& options) {
+  if (!CudaSupportsBackward(problem).ok()) return;
+  CheckedRun run(problem, options);
+  run.Backward();
+  for (const cpu_test::NamedTensor& t : cpu_test::kGradients) {
+    run.ExpectClose(t);
+  }
+  // A sum of terms of both signs, which cancel wholly behind a norm.
+  const double size = cpu_test::Norm(Values(run.tensors.buffers.d_o));
+  const auto got = Values(run.tensors.buffers.d_sink_logit);
+  const auto expected = Values(run.exact.tensors.buffers.d_sink_logit);
+  for (size_t h = 0; h < expected.size(); ++h) {
+    EXPECT_NEAR(got[h], expected[h], 1e-3 * size) << "d_sink_logit " << h;
+  }
 }
 
 }  // namespace rattn::cuda

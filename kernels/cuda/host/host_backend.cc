@@ -1,9 +1,7 @@
 #include "kernels/cuda/host/host_backend.h"
 
-#include <cstring>
+#include <algorithm>
 
-#include "kernels/cuda/forward_plan.h"
-#include "kernels/cuda/host/exec_host.h"
 #include "kernels/cuda/support.h"
 
 namespace rattn::cuda {
@@ -13,19 +11,9 @@ Support HostBackend::Supports(const Problem& problem) const {
 }
 
 size_t HostBackend::WorkspaceBytes(const Problem& problem) const {
-  return CudaForwardBytes(problem);
-}
-
-void HostBackend::Forward(const Problem& problem, const Buffers& buffers,
-                          Workspace workspace) const {
-  if (workspace.bytes > 0) std::memset(workspace.data, 0xff, workspace.bytes);
-  Arena arena(workspace.data);
-  HostLauncher launcher(findings_);
-  if (problem.dtype == Dtype::kF16) {
-    ForwardPlan<Fp16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
-  } else {
-    ForwardPlan<Bf16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
-  }
+  const size_t forward = CudaForwardBytes(problem);
+  if (problem.phase != Phase::kTrain) return forward;
+  return std::max(forward, CudaBackwardBytes(problem));
 }
 
 }  // namespace rattn::cuda

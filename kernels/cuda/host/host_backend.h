@@ -16,10 +16,11 @@ class HostBackend : public Backend {
   }
   Support Supports(const Problem& problem) const override;
   size_t WorkspaceBytes(const Problem& problem) const override;
-  // Fills the workspace with NaNs first.
   void Forward(const Problem& problem, const Buffers& buffers,
                Workspace workspace) const override;
-  void Backward(const Problem&, const Buffers&, Workspace) const override {}
+  // As CudaSupportsBackward.
+  void Backward(const Problem& problem, const Buffers& buffers,
+                Workspace workspace) const override;
   void Extend(const Problem&, const Buffers&, KvCache&,
               Workspace) const override {}
 

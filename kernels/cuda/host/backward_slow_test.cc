@@ -1,0 +1,20 @@
+// As backward_numeric_test.cc, every problem.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/host/cuda_test_cases.h"
+
+namespace rattn::cuda {
+namespace {
+
+TEST(CudaBackwardSlow, SmallProblemsMatchTheReference) {
+  ForEachCudaProblem(cpu_test::SmallCases(), 1, CheckBackward);
+}
+TEST(CudaBackwardSlow, LargeProblemsMatchTheReference) {
+  ForEachCudaProblem(cpu_test::LargeCases(), 1, CheckBackward);
+}
+TEST(CudaBackwardSlow, TilesMatchTheReference) {
+  ForEachCudaProblem(TileCases(), 1, CheckBackward);
+}
+
+}  // namespace
+}  // namespace rattn::cuda

@@ -1,0 +1,12 @@
+#include "kernels/cuda/backward_plan.h"
+#include "kernels/cuda/host/host_backend.h"
+#include "kernels/cuda/host/run_plan.h"
+
+namespace rattn::cuda {
+
+void HostBackend::Backward(const Problem& problem, const Buffers& buffers,
+                           Workspace workspace) const {
+  RunPlanOnHost<BackwardPlan>(problem, buffers, workspace, findings_);
+}
+
+}  // namespace rattn::cuda

@@ -1,0 +1,25 @@
+// Runs the launches of a plan on the CPU.
+#pragma once
+
+#include <cstring>
+
+#include "kernels/arena.h"
+#include "kernels/cuda/host/exec_host.h"
+
+namespace rattn::cuda {
+
+// Plan: ForwardPlan or one like it. The workspace is filled with NaNs first.
+template <template <typename, class> class Plan>
+void RunPlanOnHost(const Problem& problem, const Buffers& buffers,
+                   Workspace workspace, Findings* findings) {
+  if (workspace.bytes > 0) std::memset(workspace.data, 0xff, workspace.bytes);
+  Arena arena(workspace.data);
+  HostLauncher launcher(findings);
+  if (problem.dtype == Dtype::kF16) {
+    Plan<Fp16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
+  } else {
+    Plan<Bf16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
+  }
+}
+
+}  // namespace rattn::cuda
