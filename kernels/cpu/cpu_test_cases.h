@@ -239,10 +239,11 @@ inline bool RoundsInside(const Problem& problem) {
 }
 inline constexpr double kRoundingsInside = 4;
 
-// `inside`: the kernel rounds to the problem's dtype on the way.
-inline void ExpectCloseTo(const Problem& problem, bool inside,
+// `roundings`: how many to the problem's dtype the kernel makes on the way.
+inline void ExpectCloseTo(const Problem& problem, double roundings,
                           const TensorView& got, const TensorView& exact,
                           const char* name) {
+  const bool inside = roundings > 0;
   const std::vector<double> expected = Values(exact);
   const std::vector<double> values = Values(got);
   const double size = std::sqrt(static_cast<double>(expected.size()));
@@ -253,13 +254,14 @@ inline void ExpectCloseTo(const Problem& problem, bool inside,
   }
   const double rounding =
       RoundingError(expected, inside ? problem.dtype : got.dtype);
-  const double factor = inside ? kRoundingsInside : 1.02;
+  const double factor = inside ? roundings : 1.02;
   EXPECT_LE(RelativeRms(values, expected), factor * rounding + kFp32Limit)
       << name << ", rounding alone " << rounding;
 }
 inline void ExpectClose(const Problem& problem, const TensorView& got,
                         const TensorView& exact, const char* name) {
-  ExpectCloseTo(problem, RoundsInside(problem), got, exact, name);
+  ExpectCloseTo(problem, RoundsInside(problem) ? kRoundingsInside : 0, got,
+                exact, name);
 }
 
 struct NamedTensor {

@@ -7,6 +7,8 @@
 
 #include "kernels/cuda/finish_gradient_kernel.h"
 #include "kernels/cuda/head_sums_kernel.h"
+#include "kernels/cuda/linear_gradient_kernel.h"
+#include "kernels/cuda/linear_read_kernel.h"
 #include "kernels/cuda/output_gradients_kernel.h"
 #include "kernels/cuda/plan_base.h"
 #include "kernels/cuda/softmax_backward_kernel.h"
@@ -32,7 +34,8 @@ class BackwardPlan : private PlanBase<T, Launcher> {
 
   // fp32 gradients with respect to what the kernels read.
   struct Gradients {
-    Wide dq, dq_sink, dk, dv;  // local branch
+    Wide dq, dq_sink, dk, dv;              // local branch
+    Wide dq_memory, dk_memory, dv_memory;  // memory branch
   };
 
   template <int kDim>
@@ -41,6 +44,14 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     const auto v = this->template Prepared<kDim>(b_.v, false, 0, 0);
     const auto branches = OutputGradientsOf<kDim>();
     if (HasLocal(p_.spec)) RunLocal<kDim>(v, branches.branch[0], &to);
+    if (HasMemory(p_.spec)) {
+      const auto d_o = ReadOnly(branches.branch[1].d_x);
+      if (p_.spec.memory.feature_map == FeatureMap::kIdentity) {
+        RunMemory<kDim, kDim>(v, d_o, &to);
+      } else {
+        RunMemory<2 * kDim, kDim>(v, d_o, &to);
+      }
+    }
     Finish(to);
   }
 
@@ -74,6 +85,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     if (HasMemory(p_.spec)) {
       fill(&params.branch[1], b_.o_memory, b_.norm_memory,
            MemoryHeads(p_.spec, s.query_heads));
+      params.branch[1].scale = static_cast<float>(p_.memory_scale);
     }
     launcher_->template Run<Kernel>(
         {.grid = {CeilDiv(s.batch * s.query_len * s.query_heads,
@@ -143,8 +155,8 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.dv = to->dv = TakeRows(s.key_len, s.kv_heads, kDim);
     using Q = SoftmaxBackwardQ<T, kDim>;
     launcher_->template Run<Q>(
-        this->OfKvHeads(CeilDiv(s.query_len * params.group, Q::kRows),
-                        Q::SharedBytes(this->SlotQueries())),
+        this->OfHeads(CeilDiv(s.query_len * params.group, Q::kRows), s.kv_heads,
+                      Q::SharedBytes(this->SlotQueries())),
         params);
     if constexpr (kDim > 128) {
       RunKeys<SoftmaxBackwardK<T, kDim, KeyGradients::kKeysOnly>>(params);
@@ -159,8 +171,98 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     const int64_t keys = p_.shape.key_len;
     const int64_t sinks = std::min(SinkCount(p_.spec.local), keys);
     launcher_->template Run<Kernel>(
-        this->OfKvHeads(static_cast<int>(Kernel::Blocks(sinks, keys)),
-                        Kernel::kSharedBytes),
+        this->OfHeads(static_cast<int>(Kernel::Blocks(sinks, keys)),
+                      p_.shape.kv_heads, Kernel::kSharedBytes),
+        params);
+  }
+
+  // States of the backward pass, and the initial state's gradient.
+  template <int kFeatures, int kDim>
+  GlobalView<const T> StatesBack(const GlobalView<const T>& phi_q,
+                                 const GlobalView<const T>& d_o) {
+    using Scan = LinearScanBack<T>;
+    const int64_t heads = StateHeads(p_), kv_heads = p_.shape.kv_heads;
+    const int64_t count = this->SegmentsOf().count();
+    const auto sums =
+        this->template SegmentSums<kFeatures, kDim, LinearRows::kQueries>(
+            phi_q, d_o, heads);
+    const auto states = TakeView<T>(
+        {p_.shape.batch, kv_heads * count, kFeatures, kDim}, arena_);
+    launcher_->template Run<Scan>(
+        this->OfHeads(CeilDiv(kFeatures * kDim, Scan::kThreads), kv_heads, 0),
+        {.sums = sums,
+         .states = states,
+         .d_final_state = ViewOf<const float>(b_.d_final_state),
+         .d_initial_state = ViewOf<float>(b_.d_initial_state),
+         .features = FeatureDim(p_),
+         .value_dim = p_.shape.value_dim,
+         .group = static_cast<int>(heads / kv_heads),
+         .segments = count});
+    return ReadOnly(states);
+  }
+
+  // One gradient of features, and through them of their input.
+  template <int kFeatures, int kDim, LinearRows kWhich>
+  Wide FeatureGradientOf(const GlobalView<const T>& rows,
+                         const GlobalView<const T>& columns,
+                         const GlobalView<const T>& features,
+                         const GlobalView<const T>& states,
+                         const TensorView& input) {
+    constexpr int kPart = kFeatures < 128 || kDim > 128 ? 64 : 128;
+    constexpr bool kOfQueries = kWhich == LinearRows::kQueries;
+    using Kernel = LinearGradient<T, kPart, kDim, kWhich>;
+    using Back = FeatureGradient<T, kDim>;
+    const Shape& s = p_.shape;
+    const LinearShape shape = this->ShapeOfMemory();
+    const int64_t all_rows =
+        kOfQueries ? s.query_len * shape.row_group : s.key_len;
+    const auto d_phi = TakeRows(input.shape[1], input.shape[2], kFeatures);
+    launcher_->template Run<Kernel>(
+        this->OfHeads(CeilDiv(all_rows, Kernel::kRows) * (kFeatures / kPart),
+                      kOfQueries ? StateHeads(p_) : s.kv_heads,
+                      Kernel::kSharedBytes),
+        {rows, columns, features, states, d_phi, shape});
+    const Wide d_in = TakeRows(input.shape[1], input.shape[2], s.head_dim);
+    launcher_->template Run<Back>(
+        {.grid = {CeilDiv(s.batch * input.shape[1] * input.shape[2],
+                          Back::kWarps),
+                  1, 1}},
+        {.in = ViewOf<const T>(input),
+         .d_phi = ReadOnly(d_phi),
+         .d_in = d_in,
+         .heads = kOfQueries ? shape.heads : HeadRange{0, s.kv_heads},
+         .map = p_.spec.memory.feature_map});
+    return d_in;
+  }
+
+  template <int kFeatures, int kDim>
+  void RunMemory(const GlobalView<const T>& v, const GlobalView<const T>& d_o,
+                 Gradients* to) {
+    constexpr LinearRows kQueries = LinearRows::kQueries;
+    constexpr LinearRows kKeys = LinearRows::kKeys;
+    const TensorView &q = this->MemoryQueries(), &k = this->MemoryKeys();
+    const auto phi_q = this->template Features<kFeatures, kDim>(q);
+    const auto phi_k = this->template Features<kFeatures, kDim>(k);
+    const auto states =
+        this->template States<kFeatures, kDim>(phi_k, v, TensorView{});
+    const auto back = StatesBack<kFeatures, kDim>(phi_q, d_o);
+    to->dq_memory =
+        FeatureGradientOf<kFeatures, kDim, kQueries>(d_o, v, phi_k, states, q);
+    to->dk_memory =
+        FeatureGradientOf<kFeatures, kDim, kKeys>(v, d_o, phi_q, back, k);
+    using Kernel = LinearRead<T, kFeatures, kDim, kKeys>;
+    typename Kernel::Params params;
+    params.rows = phi_k;
+    params.columns = phi_q;
+    params.values = d_o;
+    params.states = back;
+    params.o_wide = to->dv_memory =
+        TakeRows(p_.shape.key_len, p_.shape.kv_heads, kDim);
+    params.shape = this->ShapeOfMemory();
+    params.value_dim = kDim;
+    launcher_->template Run<Kernel>(
+        this->OfHeads(CeilDiv(p_.shape.key_len, Kernel::kRows),
+                      p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
   }
 
@@ -168,13 +270,26 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   void Finish(const Gradients& from) {
     const Shape& s = p_.shape;
     const HeadRange local = LocalHeads(p_.spec, s.query_heads);
+    const HeadRange memory = MemoryHeads(p_.spec, s.query_heads);
     const HeadRange kv = {0, s.kv_heads};
+    const int64_t offset = s.key_len - s.query_len;
     const bool rope = p_.positions.rope;
-    FinishOne(b_.dq, s.key_len - s.query_len,
+    const Part q_memory = {ReadOnly(from.dq_memory), memory};
+    const Part k_memory = {ReadOnly(from.dk_memory), kv};
+    const bool own_q = static_cast<bool>(b_.q_memory);
+    const bool own_k = static_cast<bool>(b_.k_memory);
+    FinishOne(b_.dq, offset,
               {Part{ReadOnly(from.dq), local, rope, kUnboundedWindow},
-               Part{ReadOnly(from.dq_sink), local, rope, this->LastSlot()}});
-    FinishOne(b_.dk, 0, {Part{ReadOnly(from.dk), kv, rope, kUnboundedWindow}});
-    FinishOne(b_.dv, 0, {Part{ReadOnly(from.dv), kv}});
+               Part{ReadOnly(from.dq_sink), local, rope, this->LastSlot()},
+               own_q ? Part{} : q_memory});
+    FinishOne(b_.dk, 0,
+              {Part{ReadOnly(from.dk), kv, rope, kUnboundedWindow},
+               own_k ? Part{} : k_memory});
+    FinishOne(
+        b_.dv, 0,
+        {Part{ReadOnly(from.dv), kv}, Part{ReadOnly(from.dv_memory), kv}});
+    if (own_q) FinishOne(b_.dq_memory, 0, {q_memory});
+    if (own_k) FinishOne(b_.dk_memory, 0, {k_memory});
   }
   void FinishOne(const TensorView& out, int64_t first_position,
                  std::initializer_list<Part> parts) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/warp_sums.h"
 #include "kernels/mixer_spec.h"
 
 namespace rattn::cuda {
@@ -71,8 +72,7 @@ struct CombineRows {
           x.Load(ReadOnly(branch.x), at.batch, at.token, at.head, c);
       sum += value * value;
     }
-    for (int mask = 16; mask > 0; mask /= 2) sum += x.ShuffleXor(sum, mask);
-    const float mean = sum / static_cast<float>(p.o.shape[3]);
+    const float mean = SumOfWarp(x, sum) / static_cast<float>(p.o.shape[3]);
     return p.weight / sqrtf(mean + static_cast<float>(kNormEpsilon));
   }
 

@@ -95,11 +95,11 @@ const CudaLibrary* LoadLibrary(const std::string& path, std::string* reason) {
 }
 
 // A failed call leaves no output that could be taken for a result.
-void Spoil(const TensorView& o) {
-  for (int64_t i = 0; i < o.NumElements(); ++i) {
-    const int64_t d = i % o.shape[3], h = i / o.shape[3] % o.shape[2];
-    const int64_t rest = i / o.shape[3] / o.shape[2];
-    o.Set(rest / o.shape[1], rest % o.shape[1], h, d,
+void Spoil(const TensorView& x) {
+  for (int64_t i = 0; i < x.NumElements(); ++i) {
+    const int64_t d = i % x.shape[3], h = i / x.shape[3] % x.shape[2];
+    const int64_t rest = i / x.shape[3] / x.shape[2];
+    x.Set(rest / x.shape[1], rest % x.shape[1], h, d,
           std::numeric_limits<double>::quiet_NaN());
   }
 }
@@ -115,9 +115,6 @@ class Cuda : public Backend {
                        gpu_.name, gpu_.major, gpu_.minor);
   }
   Support Supports(const Problem& problem) const override {
-    if (problem.phase == Phase::kTrain) {
-      return {"the CUDA kernels have no backward yet"};
-    }
     return CudaSupports(problem);
   }
   // Of the host; what the device needs is taken there.
@@ -128,7 +125,13 @@ class Cuda : public Backend {
       Spoil(buffers.o);
     }
   }
-  void Backward(const Problem&, const Buffers&, Workspace) const override {}
+  void Backward(const Problem& problem, const Buffers& buffers,
+                Workspace) const override {
+    if (library_->backward_from_host(problem, buffers) == nullptr) return;
+    for (const TensorView* view : {&buffers.dq, &buffers.dk, &buffers.dv}) {
+      if (*view) Spoil(*view);
+    }
+  }
   void Extend(const Problem&, const Buffers&, KvCache&,
               Workspace) const override {}
 

@@ -12,10 +12,14 @@ struct CudaLibrary {
   // what went wrong.
   const char* (*forward)(const Problem& problem, const Buffers& buffers,
                          Workspace workspace, void* stream);
+  const char* (*backward)(const Problem& problem, const Buffers& buffers,
+                          Workspace workspace, void* stream);
   // On host pointers: tensors are copied there and back; workspace as the
   // kernels need is taken from the device.
   const char* (*forward_from_host)(const Problem& problem,
                                    const Buffers& buffers);
+  const char* (*backward_from_host)(const Problem& problem,
+                                    const Buffers& buffers);
 };
 
 inline constexpr const char* kCudaLibraryFile = "librattn_cuda.so";

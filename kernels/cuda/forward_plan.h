@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/combine_kernel.h"
-#include "kernels/cuda/linear_forward_kernel.h"
+#include "kernels/cuda/linear_read_kernel.h"
 #include "kernels/cuda/plan_base.h"
 #include "kernels/cuda/softmax_forward_kernel.h"
 
@@ -59,39 +59,33 @@ class ForwardPlan : private PlanBase<T, Launcher> {
     params.sink_logit = ViewOf<const float>(b_.sink_logit);
     params.value_dim = static_cast<int>(s.value_dim);
     launcher_->template Run<Kernel>(
-        this->OfKvHeads(CeilDiv(s.query_len * params.group, Kernel::kRows),
-                        Kernel::SharedBytes(this->SlotQueries())),
+        this->OfHeads(CeilDiv(s.query_len * params.group, Kernel::kRows),
+                      s.kv_heads, Kernel::SharedBytes(this->SlotQueries())),
         params);
     return params.o_wide;
   }
 
   template <int kFeatures, int kDim>
   GlobalView<float> RunMemory(const GlobalView<const T>& v) {
-    using Kernel = LinearForward<T, kFeatures, kDim>;
+    using Kernel = LinearRead<T, kFeatures, kDim, LinearRows::kQueries>;
     const Shape& s = p_.shape;
     typename Kernel::Params params;
-    params.phi_q = this->template Features<kFeatures, kDim>(
-        b_.q_memory ? b_.q_memory : b_.q);
-    params.phi_k = this->template Features<kFeatures, kDim>(
-        b_.k_memory ? b_.k_memory : b_.k);
-    params.v = v;
-    params.segments = this->SegmentsOf();
-    params.states = this->template States<kFeatures, kDim>(params.phi_k, v,
-                                                           params.segments);
+    params.shape = this->ShapeOfMemory();
+    params.rows =
+        this->template Features<kFeatures, kDim>(this->MemoryQueries());
+    params.columns =
+        this->template Features<kFeatures, kDim>(this->MemoryKeys());
+    params.values = v;
+    params.states = this->template States<kFeatures, kDim>(params.columns, v,
+                                                           b_.final_state);
     if (!NeedsCombine()) params.o = ViewOf<T>(b_.o);
     params.o_wide = WideOutput(b_.o_memory);
-    params.heads = MemoryHeads(p_.spec, s.query_heads);
-    params.row_group = static_cast<int>(s.query_heads / StateHeads(p_));
-    params.kv_group = static_cast<int>(GroupSize(s));
-    params.query_len = s.query_len;
-    params.key_len = s.key_len;
-    params.delay = MemoryDelay(p_.spec);
     params.value_dim = static_cast<int>(s.value_dim);
     params.scale = static_cast<float>(p_.memory_scale);
     launcher_->template Run<Kernel>(
-        {.grid = {CeilDiv(s.query_len * params.row_group, Kernel::kRows),
-                  static_cast<int>(StateHeads(p_)), static_cast<int>(s.batch)},
-         .shared_bytes = Kernel::kSharedBytes},
+        this->OfHeads(
+            CeilDiv(s.query_len * params.shape.row_group, Kernel::kRows),
+            StateHeads(p_), Kernel::kSharedBytes),
         params);
     return params.o_wide;
   }

@@ -1,25 +1,18 @@
-// States of the linear memory. The tokens that anybody reads, 0..E-1 with
-// E = Tk - delay, are cut into segments; one kernel sums phi(k)^T v over each
-// segment, another runs along the segments and leaves the state at the begin
-// of each, rounded for the tensor cores, and the last one in fp32.
+// States of the linear memory at the ends of segments (linear_pattern.h). One
+// kernel sums phi^T values over each segment: of its keys, phi(k)^T v, or, for
+// the backward pass, of the queries that read a part of it, phi(q)^T dO. The
+// others run along the segments, forward and backward, and leave the states
+// rounded for the tensor cores and the last one in fp32.
 #pragma once
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/linear_pattern.h"
 #include "kernels/cuda/tile.h"
 
 namespace rattn::cuda {
 
-// Segments of the tokens [0, end); at least one, which may be empty.
-struct Segments {
-  int64_t tokens = 1;  // of a segment
-  int64_t end = 0;     // E
-  constexpr int64_t count() const {
-    return end > 0 ? (end + tokens - 1) / tokens : 1;
-  }
-};
-
-// One block: kRows features of one segment and KV head, all columns of v.
-template <typename T_, int kDim_>
+// One block: kRows features of one segment, all columns of the values.
+template <typename T_, int kDim_, LinearRows kWhich>
 struct LinearSegments {
   using T = T_;
   static constexpr const char* kName = "linear_segments";
@@ -35,30 +28,34 @@ struct LinearSegments {
   static constexpr int kSharedBytes = kStages * kStageBytes;
 
   struct Params {
-    GlobalView<const T> phi;  // [B, Tk, Hkv, padded F]
-    GlobalView<const T> v;    // [B, Tk, Hkv, kDim]
-    GlobalView<float> sums;   // [B, Hkv * segments, padded F, kDim]
-    Segments segments;
+    GlobalView<const T> phi;     // of keys or queries [.., padded F]
+    GlobalView<const T> values;  // of the same [.., kDim]
+    // [B, heads * segments, padded F, kDim]; KV heads or heads of states
+    GlobalView<float> sums;
+    LinearShape shape;
   };
 
   // Blocks along x: segments, then parts of kRows features.
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const auto segments = static_cast<int>(p.segments.count());
+    const auto segments = static_cast<int>(p.shape.segments.count());
     const int segment = x.block(0) % segments;
     const int part = x.block(0) / segments * kRows;
-    const auto begin = static_cast<int>(segment * p.segments.tokens);
-    const int64_t all = begin + p.segments.tokens;
-    const auto end =
-        static_cast<int>(all < p.segments.end ? all : p.segments.end);
+    const QueryRows rows = kWhich == LinearRows::kKeys
+                               ? p.shape.Keys(x.block(1))
+                               : p.shape.Queries(x.block(1), p.shape.row_group);
+    const int begin = Boundary(p.shape, rows, segment);
+    const int end = Boundary(p.shape, rows, segment + 1);
     Accumulator sum[kDim / 8] = {};
     const auto load = [&](int tile) {
-      const auto source = [&](int row) -> RowSource {
-        const int token = begin + tile * kTokens + row;
-        return {token, x.block(1), token < end};
+      const auto source = [&](int row) {
+        const int at = begin + tile * kTokens + row;
+        RowSource from = rows.Source(at);
+        from.valid = at < end;
+        return from;
       };
       CopyRows<kThreads>(x, Keys(x, tile), p.phi, x.block(2), source, part);
-      CopyRows<kThreads>(x, Values(x, tile), p.v, x.block(2), source);
+      CopyRows<kThreads>(x, Values(x, tile), p.values, x.block(2), source);
     };
     const int tiles = end > begin ? (end - begin + kTokens - 1) / kTokens : 0;
     if (tiles > 0) load(0);
@@ -75,6 +72,20 @@ struct LinearSegments {
   }
 
  private:
+  // First row of a segment.
+  RATTN_FN static int Boundary(const LinearShape& shape, const QueryRows& rows,
+                               int segment) {
+    const int64_t tokens = segment * shape.segments.tokens;
+    if constexpr (kWhich == LinearRows::kKeys) {
+      const int64_t all = shape.segments.end > 0 ? shape.segments.end : 0;
+      return static_cast<int>(tokens < all ? tokens : all);
+    }
+    if (segment == 0) return 0;
+    return static_cast<int>(segment < shape.segments.count()
+                                ? shape.FirstThatReads(rows, tokens - 1)
+                                : rows.count);
+  }
+
   template <class Exec>
   RATTN_FN static KTile Keys(Exec& x, int tile) {
     return TileAt<KTile>(x, tile % kStages * kStageBytes);
@@ -149,6 +160,56 @@ struct LinearScan {
       state += x.Load(p.sums, b, from + s, f, c);
     }
     if (real && p.final_state) x.Store(p.final_state, b, h, f, c, state);
+  }
+};
+
+// The way back: a thread follows one element of one KV head. The state of a
+// segment is what all queries that read beyond it, in all heads that share the
+// KV head, and the final state's gradient send to its keys.
+template <typename T>
+struct LinearScanBack {
+  static constexpr const char* kName = "linear_scan_back";
+  static constexpr int kThreads = 128, kBlocks = 8;
+
+  // group: heads with a state of their own per KV head.
+  struct Params {
+    GlobalView<const float> sums;           // [B, Hs * segments, F', kDim]
+    GlobalView<T> states;                   // [B, Hkv * segments, F', kDim]
+    GlobalView<const float> d_final_state;  // optional [B, Hs, F, Dv]
+    GlobalView<float> d_initial_state;      // optional [B, Hs, F, Dv]
+    int64_t features = 0, value_dim = 0;    // F, Dv
+    int group = 1;
+    int64_t segments = 1;
+  };
+
+  template <class Exec>
+  RATTN_FN static void Body(Exec& x, const Params& p) {
+    const int64_t columns = p.states.shape[3];
+    const int64_t index =
+        static_cast<int64_t>(x.block(0)) * kThreads + x.thread();
+    const int64_t f = index / columns, c = index % columns;
+    if (f >= p.states.shape[2]) return;
+    const int64_t b = x.block(2), kv = x.block(1);
+    const bool real = f < p.features && c < p.value_dim;
+    const auto sum = [&](int64_t head, int64_t segment) {
+      return x.Load(p.sums, b, head * p.segments + segment, f, c);
+    };
+    float state = 0;
+    for (int64_t h = kv * p.group; h < (kv + 1) * p.group; ++h) {
+      float own =
+          real && p.d_final_state ? x.Load(p.d_final_state, b, h, f, c) : 0;
+      state += own;
+      if (!real || !p.d_initial_state) continue;
+      for (int64_t s = p.segments - 1; s >= 0; --s) own += sum(h, s);
+      x.Store(p.d_initial_state, b, h, f, c, own);
+    }
+    for (int64_t s = p.segments - 1; s >= 0; --s) {
+      x.Store(p.states, b, kv * p.segments + s, f, c,
+              x.template Round<T>(state));
+      for (int64_t h = kv * p.group; h < (kv + 1) * p.group; ++h) {
+        state += sum(h, s);
+      }
+    }
   }
 };
 

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/warp_sums.h"
+#include "kernels/fp16.h"
 #include "kernels/mixer_spec.h"
 
 namespace rattn::cuda {
@@ -24,6 +27,7 @@ struct OutputGradients {
     GlobalView<float> inverse;     // [B, Tq, Hq, 1]: 1 / rms(x)
     GlobalView<float> dot;         // [B, Tq, Hq, 1]: d_x . x
     HeadRange heads;
+    float scale = 1;  // of d_x
   };
   struct Params {
     GlobalView<const T> d_o;  // [B, Tq, Hq, Dv]
@@ -48,15 +52,17 @@ struct OutputGradients {
   }
 
  private:
+  // A row that is zero, as that of a query which reads no memory, has a
+  // gradient of d_o / sqrt(eps), too large for fp16; it meets zeros only.
+  RATTN_FN static float Saturated(float x) {
+    constexpr float kMost = 65504;
+    if constexpr (!std::is_same_v<T, Fp16>) return x;
+    return x > kMost ? kMost : x < -kMost ? -kMost : x;
+  }
+
   struct Row {
     int64_t batch, token, head;
   };
-
-  template <class Exec>
-  RATTN_FN static float SumOfWarp(Exec& x, float sum) {
-    for (int mask = 16; mask > 0; mask /= 2) sum += x.ShuffleXor(sum, mask);
-    return sum;
-  }
 
   // Weighted gradient of the normed output's element c.
   template <class Exec>
@@ -94,7 +100,7 @@ struct OutputGradients {
         const float u = value(c) * inverse;
         d = (Gradient(x, p, branch, at, c) - u * mean) * inverse;
       }
-      const T rounded = x.template Round<T>(d);
+      const T rounded = x.template Round<T>(Saturated(d * branch.scale));
       x.Store(branch.d_x, at.batch, at.token, at.head, c, rounded);
       if (c < dim) dot += x.Widen(rounded) * value(c);
     }

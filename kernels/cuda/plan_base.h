@@ -78,6 +78,16 @@ class PlanBase {
     }
   }
 
+  LinearShape ShapeOfMemory() const {
+    const Shape& s = p_.shape;
+    return {.segments = SegmentsOf(),
+            .heads = MemoryHeads(p_.spec, s.query_heads),
+            .row_group = static_cast<int>(s.query_heads / StateHeads(p_)),
+            .kv_group = static_cast<int>(GroupSize(s)),
+            .query_len = s.query_len,
+            .key_len = s.key_len,
+            .delay = MemoryDelay(p_.spec)};
+  }
   // Tokens between kept states: m chunks.
   Segments SegmentsOf() const {
     constexpr int64_t kChunk = 64, kStateEvery = 4;
@@ -104,36 +114,53 @@ class PlanBase {
     return ReadOnly(out);
   }
 
-  // The state at the begin of every segment, and the final state.
+  // Sums over segments, of `heads` KV heads or heads of states.
+  template <int kFeatures, int kDim, LinearRows kWhich>
+  GlobalView<const float> SegmentSums(const GlobalView<const T>& phi,
+                                      const GlobalView<const T>& values,
+                                      int64_t heads) {
+    using Kernel = LinearSegments<T, kDim, kWhich>;
+    const LinearShape shape = ShapeOfMemory();
+    const int64_t count = shape.segments.count();
+    const auto sums = TakeView<float>(
+        {p_.shape.batch, heads * count, kFeatures, kDim}, arena_);
+    launcher_->template Run<Kernel>(
+        OfHeads(static_cast<int>(count) * (kFeatures / Kernel::kRows), heads,
+                Kernel::kSharedBytes),
+        {.phi = phi, .values = values, .sums = sums, .shape = shape});
+    return ReadOnly(sums);
+  }
+
+  // The state at the begin of every segment, and the final state if wanted.
   template <int kFeatures, int kDim>
   GlobalView<const T> States(const GlobalView<const T>& phi,
                              const GlobalView<const T>& v,
-                             const Segments& segments) {
-    using Sums = LinearSegments<T, kDim>;
-    const Shape& s = p_.shape;
-    const int64_t count = segments.count();
+                             const TensorView& final_state) {
+    const int64_t heads = StateHeads(p_), kv_heads = p_.shape.kv_heads;
+    const int64_t count = SegmentsOf().count();
     const auto sums =
-        TakeView<float>({s.batch, s.kv_heads * count, kFeatures, kDim}, arena_);
+        SegmentSums<kFeatures, kDim, LinearRows::kKeys>(phi, v, kv_heads);
     const auto states =
-        TakeView<T>({s.batch, StateHeads(p_) * count, kFeatures, kDim}, arena_);
-    const auto batch = static_cast<int>(s.batch);
-    launcher_->template Run<Sums>(
-        {.grid = {static_cast<int>(count) * (kFeatures / Sums::kRows),
-                  static_cast<int>(s.kv_heads), batch},
-         .shared_bytes = Sums::kSharedBytes},
-        {.phi = phi, .v = v, .sums = sums, .segments = segments});
+        TakeView<T>({p_.shape.batch, heads * count, kFeatures, kDim}, arena_);
     launcher_->template Run<LinearScan<T>>(
-        {.grid = {CeilDiv(kFeatures * kDim, LinearScan<T>::kThreads),
-                  static_cast<int>(StateHeads(p_)), batch}},
-        {.sums = ReadOnly(sums),
+        OfHeads(CeilDiv(kFeatures * kDim, LinearScan<T>::kThreads), heads, 0),
+        {.sums = sums,
          .states = states,
          .initial_state = ViewOf<const float>(b_.initial_state),
-         .final_state = ViewOf<float>(b_.final_state),
+         .final_state = ViewOf<float>(final_state),
          .features = FeatureDim(p_),
-         .value_dim = s.value_dim,
-         .group = static_cast<int>(StateHeads(p_) / s.kv_heads),
+         .value_dim = p_.shape.value_dim,
+         .group = static_cast<int>(heads / kv_heads),
          .segments = count});
     return ReadOnly(states);
+  }
+
+  // What the memory branch reads.
+  const TensorView& MemoryQueries() const {
+    return b_.q_memory ? b_.q_memory : b_.q;
+  }
+  const TensorView& MemoryKeys() const {
+    return b_.k_memory ? b_.k_memory : b_.k;
   }
 
   bool SlotQueries() const {
@@ -165,9 +192,9 @@ class PlanBase {
                             : 1 / std::sqrt(static_cast<double>(s.head_dim)));
   }
 
-  // Blocks along x; KV heads and sequences along y and z.
-  LaunchShape OfKvHeads(int blocks, int shared_bytes) const {
-    return {.grid = {blocks, static_cast<int>(p_.shape.kv_heads),
+  // Blocks along x; heads and sequences along y and z.
+  LaunchShape OfHeads(int blocks, int64_t heads, int shared_bytes) const {
+    return {.grid = {blocks, static_cast<int>(heads),
                      static_cast<int>(p_.shape.batch)},
             .shared_bytes = shared_bytes};
   }

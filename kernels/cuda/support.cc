@@ -55,13 +55,6 @@ Support CudaSupports(const Problem& problem) {
   return {};
 }
 
-Support CudaSupportsBackward(const Problem& problem) {
-  if (HasMemory(problem.spec)) {
-    return {"the CUDA kernels have no backward of a linear memory yet"};
-  }
-  return CudaSupports(problem);
-}
-
 size_t CudaBackwardBytes(const Problem& problem) {
   NoLauncher nothing;
   return BytesOf([&](Arena* arena) {

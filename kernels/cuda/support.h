@@ -6,8 +6,6 @@
 namespace rattn::cuda {
 
 Support CudaSupports(const Problem& problem);
-// Of Backward; the forward pass of kTrain may be supported alone.
-Support CudaSupportsBackward(const Problem& problem);
 
 // Scratch bytes of a pass, on any buffers.
 size_t CudaForwardBytes(const Problem& problem);

@@ -4,13 +4,34 @@ namespace rattn::cuda {
 namespace {
 
 using Member = TensorView Buffers::*;
-constexpr Member kInputs[] = {
-    &Buffers::q,           &Buffers::k,          &Buffers::v,
-    &Buffers::q_memory,    &Buffers::k_memory,   &Buffers::norm_local,
-    &Buffers::norm_memory, &Buffers::sink_logit, &Buffers::initial_state};
-constexpr Member kOutputs[] = {&Buffers::o,          &Buffers::final_state,
-                               &Buffers::max_logits, &Buffers::lse,
-                               &Buffers::o_local,    &Buffers::o_memory};
+// Read by a pass only.
+constexpr Member kInputs[] = {&Buffers::q,
+                              &Buffers::k,
+                              &Buffers::v,
+                              &Buffers::q_memory,
+                              &Buffers::k_memory,
+                              &Buffers::norm_local,
+                              &Buffers::norm_memory,
+                              &Buffers::sink_logit,
+                              &Buffers::initial_state,
+                              &Buffers::d_o,
+                              &Buffers::d_final_state};
+// Written by one of the passes.
+constexpr Member kOutputs[] = {&Buffers::o,
+                               &Buffers::final_state,
+                               &Buffers::max_logits,
+                               &Buffers::lse,
+                               &Buffers::o_local,
+                               &Buffers::o_memory,
+                               &Buffers::dq,
+                               &Buffers::dk,
+                               &Buffers::dv,
+                               &Buffers::dq_memory,
+                               &Buffers::dk_memory,
+                               &Buffers::d_norm_local,
+                               &Buffers::d_norm_memory,
+                               &Buffers::d_sink_logit,
+                               &Buffers::d_initial_state};
 
 // From the first element to the last, gaps included.
 size_t SpanBytes(const TensorView& view) {

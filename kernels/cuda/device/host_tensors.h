@@ -19,7 +19,7 @@ class HostTensors {
 
   const Buffers& device() const { return device_; }
   Workspace workspace() const { return workspace_; }
-  // Queues the copies of Forward's outputs back.
+  // Queues the copies of what passes write back.
   void CopyOutputsBack();
   cudaError_t error() const { return error_; }
 

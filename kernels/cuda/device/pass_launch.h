@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/arena.h"
 #include "kernels/cuda/device/device_launcher.h"
 #include "kernels/cuda/device/passes.h"
 

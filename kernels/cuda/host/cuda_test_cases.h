@@ -11,7 +11,6 @@
 
 #include "kernels/cpu/cpu_test_cases.h"
 #include "kernels/cuda/host/host_backend.h"
-#include "kernels/cuda/support.h"
 
 namespace rattn::cuda {
 
@@ -87,8 +86,8 @@ struct CheckedRun {
     RunBackward(backend, problem, tensors.buffers);
     EXPECT_EQ(findings.Text(), "");
   }
-  void ExpectClose(const cpu_test::NamedTensor& t) {
-    cpu_test::ExpectCloseTo(problem, true, tensors.buffers.*t.tensor,
+  void ExpectClose(const cpu_test::NamedTensor& t, double roundings) {
+    cpu_test::ExpectCloseTo(problem, roundings, tensors.buffers.*t.tensor,
                             exact.tensors.buffers.*t.tensor, t.name);
   }
   void ExpectRowsNear(const cpu_test::NamedTensor& t, double limit) {
@@ -115,18 +114,25 @@ inline void CheckForward(const Problem& problem, const TestOptions& options) {
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},
         cpu_test::NamedTensor{"o_local", &Buffers::o_local},
         cpu_test::NamedTensor{"o_memory", &Buffers::o_memory}}) {
-    run.ExpectClose(t);
+    run.ExpectClose(t, cpu_test::kRoundingsInside);
   }
   run.ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
   run.ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
 }
 
+// The gradients of outputs, features and states are rounded as well. Behind a
+// norm, dO is orthogonal to the output: where a row reads one token, its
+// gradient is zero but for the rounding of dO, divided by an rms that may be
+// small (worst seen: 7.6 on raw features).
+inline double GradientRoundings(const Problem& problem) {
+  return UsesNorms(problem.spec) ? 8 : 5;
+}
+
 inline void CheckBackward(const Problem& problem, const TestOptions& options) {
-  if (!CudaSupportsBackward(problem).ok()) return;
   CheckedRun run(problem, options);
   run.Backward();
   for (const cpu_test::NamedTensor& t : cpu_test::kGradients) {
-    run.ExpectClose(t);
+    run.ExpectClose(t, GradientRoundings(problem));
   }
   // A sum of terms of both signs, which cancel wholly behind a norm.
   const double size = cpu_test::Norm(Values(run.tensors.buffers.d_o));

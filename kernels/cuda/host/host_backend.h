@@ -18,7 +18,6 @@ class HostBackend : public Backend {
   size_t WorkspaceBytes(const Problem& problem) const override;
   void Forward(const Problem& problem, const Buffers& buffers,
                Workspace workspace) const override;
-  // As CudaSupportsBackward.
   void Backward(const Problem& problem, const Buffers& buffers,
                 Workspace workspace) const override;
   void Extend(const Problem&, const Buffers&, KvCache&,
