@@ -8,11 +8,11 @@ namespace rattn::cuda {
 namespace {
 
 TEST(CudaBackward, SmallProblemsMatchTheReference) {
-  ForEachCudaProblem(cpu_test::SmallCases(), 3, CheckBackward);
+  ForEachCudaProblem(cpu_test::SmallCases(), 5, CheckBackward);
 }
 
 TEST(CudaBackward, TilesMatchTheReference) {
-  ForEachCudaProblem(TileCases(), 5, CheckBackward);
+  ForEachCudaProblem(TileCases(), 7, CheckBackward);
 }
 
 }  // namespace

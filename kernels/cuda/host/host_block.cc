@@ -1,8 +1,8 @@
 #include "kernels/cuda/host/host_block.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <map>
 
 namespace rattn::cuda {
 namespace {
@@ -10,6 +10,12 @@ namespace {
 constexpr uint32_t kAllLanes = 0xffffffffu;
 // Quiet NaNs in fp32, fp16 and bf16: what nobody wrote spoils every result.
 constexpr int kUnwrittenByte = 0xff;
+
+// Kept from launch to launch: their pages are most of a small launch's time.
+FiberSet& FibersOf(int threads) {
+  thread_local std::map<int, FiberSet> sets;
+  return sets.try_emplace(threads, threads).first->second;
+}
 
 }  // namespace
 
@@ -19,7 +25,7 @@ HostBlock::HostBlock(std::string_view kernel, int threads, int shared_bytes,
       count_(threads),
       shared_bytes_(shared_bytes),
       findings_(findings),
-      fibers_(threads),
+      fibers_(FibersOf(threads)),
       shadow_(shared_bytes, threads / kWarpSize),
       shared_(static_cast<size_t>(shared_bytes) / sizeof(SharedLine) + 1),
       threads_(static_cast<size_t>(threads)),

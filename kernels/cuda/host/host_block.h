@@ -94,7 +94,7 @@ class HostBlock {
   int shared_bytes_;
   Findings* findings_;
   std::array<int, 3> block_ = {};
-  FiberSet fibers_;
+  FiberSet& fibers_;
   SharedShadow shadow_;
   struct alignas(128) SharedLine {
     std::byte bytes[128];
