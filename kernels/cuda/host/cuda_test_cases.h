@@ -17,12 +17,13 @@ namespace rattn::cuda {
 using cpu_test::Case;
 
 // Head dims that kernels are compiled for, read and copied as they lie; tiles
-// of 64 keys and rows, 32 keys for head dim 256.
+// of 64 keys and rows, 32 keys for head dim 256; many segments.
 inline std::vector<Case> TileCases() {
   return {
       {.name = "whole tiles",
        .shape = MakeShape(1, 2, 1, 128, 128, 64, 64),
-       .window = 64},
+       .window = 64,
+       .edit = [](Problem& p) { p.tiling = {.chunk = 16, .state_every = 1}; }},
       {.name = "head dim 128, window across tiles",
        .shape = MakeShape(1, 4, 2, 131, 131, 128, 128),
        .window = 65,
@@ -33,10 +34,14 @@ inline std::vector<Case> TileCases() {
       {.name = "queries at the end of the keys, many heads, batch",
        .shape = MakeShape(2, 6, 2, 23, 193, 64, 64),
        .window = 63},
-      {.name = "rope, odd group",
+      {.name = "rope, odd group, ragged segments",
        .shape = MakeShape(1, 3, 1, 97, 97, 64, 64),
        .window = 31,
-       .edit = cpu_test::HalfSplitRope},
+       .edit =
+           [](Problem& p) {
+             cpu_test::HalfSplitRope(p);
+             p.tiling = {.chunk = 5, .state_every = 3};
+           }},
   };
 }
 
