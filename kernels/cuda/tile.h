@@ -47,7 +47,9 @@ RATTN_FN void CopyRows(Exec& x, const Tile& tile,
                        int batch, const Source& source, int first_column = 0) {
   constexpr int kAll = Tile::kRows * Tile::kPieces;
   static_assert(kAll % kThreads == 0);
-  RATTN_UNROLL_BY(4)
+  // Fewer addresses at once where accumulators take most registers.
+  [[maybe_unused]] constexpr int kAtOnce = Tile::kColumns > 128 ? 2 : 4;
+  RATTN_UNROLL_BY(kAtOnce)
   for (int i = 0; i < kAll / kThreads; ++i) {
     const int piece = i * kThreads + x.thread();
     const int row = piece / Tile::kPieces;
