@@ -151,8 +151,10 @@ void AddLengthPlot(const ReportInput& input, const std::string& task,
                          lengths.back())),
       plot.subtitle);
   plot.caption =
-      "Evaluated at lengths that training did not see beyond the "
-      "first; one column per window.";
+      scores.front()->kind == "eval"
+          ? "Evaluated at lengths that training did not see beyond the first; "
+            "one column per window."
+          : "One column per window.";
   plot.x.title = "tokens of a sequence";
   plot.y = ScoreAxis(*scores.front());
   plot.chance = scores.front()->chance;

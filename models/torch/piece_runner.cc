@@ -48,8 +48,11 @@ PieceRunner::PieceRunner(const Transformer& model, const ModelWeights& weights,
 
 std::vector<PieceRunner::Ready> PieceRunner::TakeBatch() {
   std::vector<Ready> batch;
+  const size_t most = model_.execution().batch > 0
+                          ? static_cast<size_t>(model_.execution().batch)
+                          : ready_.size();
   int64_t tokens = 0, bytes = 0;
-  while (!ready_.empty()) {
+  while (!ready_.empty() && batch.size() < most) {
     const PrefixNode& node = tree_.node(ready_.back().node);
     tokens += node.end - node.begin;
     bytes += node.end * cache_bytes_per_token_;

@@ -25,6 +25,7 @@ using NodeDone = std::function<bool(size_t node, const at::Tensor& hidden,
 
 class PieceRunner {
  public:
+  // The model's execution says how many pieces run at a time at most.
   PieceRunner(const Transformer& model, const ModelWeights& weights,
               const PrefixTree& tree, int64_t cache_bytes_per_token);
 

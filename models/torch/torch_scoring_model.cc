@@ -15,8 +15,8 @@
 namespace rattn {
 namespace {
 
-// Sequences that generate side by side.
-constexpr size_t kGenerating = 16;
+// Sequences that generate side by side, where nobody says how many.
+constexpr int64_t kGenerating = 16;
 
 void CheckTokens(std::span<const int32_t> tokens, int64_t vocab_size) {
   for (const int32_t token : tokens) {
@@ -184,7 +184,7 @@ class Generator {
       return !stopped_;
     };
     while (!stopped_ && (!runner.empty() || !active_.empty())) {
-      if (active_.size() < kGenerating && !runner.empty()) {
+      if (active_.size() < GeneratingAtMost() && !runner.empty()) {
         runner.Step(wanted, take);
       } else {
         Advance();
@@ -215,6 +215,11 @@ class Generator {
     Caches caches;
     std::vector<int32_t> tokens;
   };
+
+  size_t GeneratingAtMost() const {
+    const int64_t batch = model_.transformer().execution().batch;
+    return static_cast<size_t>(batch > 0 ? batch : kGenerating);
+  }
 
   std::vector<size_t> EndsOf(const PrefixNode& node) const {
     std::vector<size_t> ended;
