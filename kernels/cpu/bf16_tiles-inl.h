@@ -127,16 +127,16 @@ HWY_INLINE void AmxResultTiles(int64_t i, int64_t j, int64_t depth,
   if constexpr (kDown && kRight) TileStore<3>(c.At(i + 1, j + 1), ld);
 }
 
-// kHeight rows of a left tile times kColumns right tiles, sums in kHeight *
+// kRows rows of a left tile times kColumns right tiles, sums in kRows *
 // kColumns registers: at 8 x 2 ten loads feed sixteen dot products, and both
 // stay below two per cycle, what processors have.
-template <bool kAdd, int kColumns>
+template <bool kAdd, int kColumns, int kRows = kHeight>
 HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
                            int64_t b_along, int64_t depth, float* const* c,
                            int64_t ld) {
-  __m512 sum[kHeight][kColumns];
+  __m512 sum[kRows][kColumns];
 #pragma GCC unroll 8
-  for (int r = 0; r < kHeight; ++r) {
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < kColumns; ++j) {
       sum[r][j] = kAdd ? _mm512_load_ps(c[j] + r * ld) : _mm512_setzero_ps();
@@ -151,7 +151,7 @@ HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
         right[j] = _mm512_load_si512(b[j] + k * b_along + p * kDepth);
       }
 #pragma GCC unroll 8
-      for (int r = 0; r < kHeight; ++r) {
+      for (int r = 0; r < kRows; ++r) {
         int pair;
         std::memcpy(&pair, a + r * kDepth + 2 * p, sizeof(pair));
         const __m512i left = _mm512_set1_epi32(pair);
@@ -163,7 +163,7 @@ HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < kHeight; ++r) {
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < kColumns; ++j) {
       _mm512_store_ps(c[j] + r * ld, sum[r][j]);

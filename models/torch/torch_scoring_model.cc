@@ -37,12 +37,6 @@ std::vector<int32_t> InputsOf(const ScoreRequest& request) {
   return inputs;
 }
 
-// Products of plain bf16 matrices round their results, which tells logits
-// apart too coarsely.
-at::ScalarType HeadType(at::ScalarType compute) {
-  return HasPanelKernels(compute) ? compute : at::kFloat;
-}
-
 class Scorer {
  public:
   Scorer(const TorchScoringModel& model, std::span<const ScoreRequest> requests)
@@ -306,7 +300,7 @@ TorchScoringModel::TorchScoringModel(const ModelConfig& config,
   MapMatrices(weights_, [&](const at::Tensor& matrix) {
     return PackPanels(matrix.to(execution.dtype));
   });
-  weights_.head = PackPanels(weights_.head.to(HeadType(execution.dtype)));
+  weights_.head = PackPanels(weights_.head.to(execution.dtype));
   model_.set_packed(true);
 }
 
