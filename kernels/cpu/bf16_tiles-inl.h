@@ -34,6 +34,12 @@ inline constexpr int64_t kOperandTile = kSide * kDepth;  // bf16 values
 inline constexpr int64_t kResultTile = kSide * kSide;    // fp32 values
 inline constexpr int64_t kHeight = 8;  // rows of C that registers hold at once
 
+// Up to so many rows of C the time of a product is that of reading B: its tiles
+// are fetched so many values ahead. One row, 57 MB of B: 63 % of the read
+// bandwidth without, 81 % 1024 ahead, 94 % at 2048, 85 % at 4096 and 8192.
+inline constexpr int kFewRows = 4;
+inline constexpr int64_t kAhead = 2048;
+
 // The instructions themselves: intrinsics would need a target beyond
 // Highway's, and GCC's are this text as well.
 HWY_INLINE __m512 PairProducts(__m512 sum, __m512i left, __m512i right) {
@@ -148,7 +154,11 @@ HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
       __m512i right[kColumns];
 #pragma GCC unroll 2
       for (int j = 0; j < kColumns; ++j) {
-        right[j] = _mm512_load_si512(b[j] + k * b_along + p * kDepth);
+        const Bf16* at = b[j] + k * b_along + p * kDepth;
+        right[j] = _mm512_load_si512(at);
+        if constexpr (kRows <= kFewRows) {
+          _mm_prefetch(at + kAhead, _MM_HINT_T0);
+        }
       }
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {

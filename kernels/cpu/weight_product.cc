@@ -28,6 +28,14 @@ inline constexpr int64_t kRowBlock = 16;
 // Depth at a time, so that its part of a panel stays in the L2 cache and that
 // of a few rows in the L1 cache.
 inline constexpr int64_t kDepthBlock = 1024;
+// Rows of a task: its part of x stays in the L2 cache while panels pass by.
+inline constexpr int64_t kTaskRows = 128;
+// Tasks for each thread, so that all end together; one where time is that of
+// reading the weights: every start of a stream costs. A token's products with
+// SmolLM2's weights in bf16, two threads: 79 % of the read bandwidth with one
+// task, 75 % with two, 73 % with four.
+inline constexpr int64_t kTasksPerThread = 4;
+inline constexpr int64_t kFewTaskRows = 16;
 
 inline int64_t DepthTiles(int64_t depth) {
   return (depth + kTileDepth - 1) / kTileDepth;
@@ -57,14 +65,59 @@ void MultiplyBlock(int64_t rows, int64_t depth, const float* x, int64_t ldx,
   }
 }
 
-void F32Panel(const WeightProductCall& call, const float* x, int64_t panel) {
+// A task: rows [first, first + rows) of x times a few panels. No thread reads
+// what another one has packed.
+struct RowRange {
+  int64_t first, rows;
+};
+
+// Calls pack(rows, scratch) and then multiply(rows, panel, scratch) for every
+// panel of a task. `Scope`: see ParallelFor.
+template <typename Scope, typename Pack, typename Multiply>
+void RunTasks(const WeightProductCall& call, const Pack& pack,
+              const Multiply& multiply) {
+  const int64_t chunks = (call.rows + kTaskRows - 1) / kTaskRows;
+  const int64_t wanted = call.rows <= kFewTaskRows
+                             ? call.threads
+                             : kTasksPerThread * call.threads / chunks;
+  const int64_t groups =
+      call.threads == 1 ? 1 : std::clamp<int64_t>(wanted, 1, call.panel_count);
+  const int64_t each = (call.panel_count + groups - 1) / groups;
+  const size_t bytes =
+      WeightProductScratch(call.rows, call.depth, call.dtype, 1);
+  ParallelFor<Scope>(
+      call.threads, chunks * groups, [&](int64_t task, int thread) {
+        const int64_t first = task / groups * kTaskRows;
+        const RowRange range{first, std::min(kTaskRows, call.rows - first)};
+        std::byte* scratch = static_cast<std::byte*>(call.scratch) +
+                             static_cast<size_t>(thread) * bytes;
+        pack(range, scratch);
+        const int64_t begin = task % groups * each;
+        const int64_t end = std::min(begin + each, call.panel_count);
+        for (int64_t panel = begin; panel < end; ++panel) {
+          multiply(range, panel, scratch);
+        }
+      });
+}
+
+// Elements of y from one row to the next, and where a panel's rows begin.
+int64_t RowStride(const WeightProductCall& call) {
+  return call.panel_count * kPanelColumns;
+}
+float* Target(const WeightProductCall& call, const RowRange& range,
+              int64_t panel) {
+  return call.y + range.first * RowStride(call) + panel * kPanelColumns;
+}
+
+void F32Panel(const WeightProductCall& call, const RowRange& range,
+              int64_t panel) {
+  const float* x = static_cast<const float*>(call.x) + range.first * call.depth;
   const float* b = static_cast<const float*>(call.panels) +
                    panel * PanelElements(call.depth, Dtype::kF32);
-  const int64_t ld = call.panel_count * kPanelColumns;
-  float* y = call.y + panel * kPanelColumns;
   for (int64_t k = 0; k < call.depth; k += kDepthBlock) {
-    MultiplyBlock(call.rows, std::min(kDepthBlock, call.depth - k), x + k,
-                  call.depth, b + k * kPanelColumns, y, ld, k > 0);
+    MultiplyBlock(range.rows, std::min(kDepthBlock, call.depth - k), x + k,
+                  call.depth, b + k * kPanelColumns, Target(call, range, panel),
+                  RowStride(call), k > 0);
   }
 }
 
@@ -88,38 +141,39 @@ void WidenTiles(const Bf16* from, int64_t tiles, float* to) {
   }
 }
 
-void WidenedPanel(const WeightProductCall& call, const float* x,
-                  int64_t panel) {
+void WidenedPanel(const WeightProductCall& call, const RowRange& range,
+                  int64_t panel, const float* x) {
   constexpr int64_t kBlock = 256;
   HWY_ALIGN float block[kBlock * kPanelColumns];
   const Bf16* b = static_cast<const Bf16*>(call.panels) +
                   panel * PanelElements(call.depth, Dtype::kBF16);
-  const int64_t ld = call.panel_count * kPanelColumns;
-  float* y = call.y + panel * kPanelColumns;
   for (int64_t k = 0; k < call.depth; k += kBlock) {
     const int64_t depth = std::min(kBlock, call.depth - k);
     WidenTiles(b + k * kPanelColumns, DepthTiles(depth), block);
-    MultiplyBlock(call.rows, depth, x + k, call.depth, block, y, ld, k > 0);
+    MultiplyBlock(range.rows, depth, x + k, call.depth, block,
+                  Target(call, range, panel), RowStride(call), k > 0);
   }
 }
 
 void RunF32(const WeightProductCall& call) {
-  ParallelFor(call.threads, call.panel_count, [&](int64_t panel, int) {
-    F32Panel(call, static_cast<const float*>(call.x), panel);
-  });
+  RunTasks<NoScope>(
+      call, [](const RowRange&, std::byte*) {},
+      [&](const RowRange& range, int64_t panel, std::byte*) {
+        F32Panel(call, range, panel);
+      });
 }
 
 void RunWidened(const WeightProductCall& call) {
-  const auto* in = static_cast<const Bf16*>(call.x);
-  float* x = static_cast<float*>(call.scratch);
-  ParallelFor(call.threads, DepthTiles(call.rows), [&](int64_t block, int) {
-    const int64_t end = std::min(call.rows, (block + 1) * kTileDepth);
-    LoadRow(in + block * kTileDepth * call.depth, 1,
-            (end - block * kTileDepth) * call.depth, 1.0f,
-            x + block * kTileDepth * call.depth);
-  });
-  ParallelFor(call.threads, call.panel_count,
-              [&](int64_t panel, int) { WidenedPanel(call, x, panel); });
+  const auto* x = static_cast<const Bf16*>(call.x);
+  RunTasks<NoScope>(
+      call,
+      [&](const RowRange& range, std::byte* scratch) {
+        LoadRow(x + range.first * call.depth, 1, range.rows * call.depth, 1.0f,
+                reinterpret_cast<float*>(scratch));
+      },
+      [&](const RowRange& range, int64_t panel, std::byte* scratch) {
+        WidenedPanel(call, range, panel, reinterpret_cast<float*>(scratch));
+      });
 }
 
 // --------------------------------------------------------------- bf16 tiles
@@ -129,19 +183,18 @@ void RunWidened(const WeightProductCall& call) {
 static_assert(kSide == kTileColumns && kSide == kRowBlock &&
               kDepth == kTileDepth);
 
-// Row block i of x as left tiles, zero behind the depth.
-void PackRowBlock(const WeightProductCall& call, int64_t i) {
+// Rows of x as left tiles, zero behind the depth.
+void PackRows(const WeightProductCall& call, const RowRange& range, Bf16* to) {
   const int64_t tiles = DepthTiles(call.depth);
-  const int64_t rows = std::min(kSide, call.rows - i * kSide);
-  const auto* x = static_cast<const Bf16*>(call.x) + i * kSide * call.depth;
-  Bf16* to = static_cast<Bf16*>(call.scratch) + i * tiles * kTileElements;
-  for (int64_t k = 0; k < tiles; ++k, to += kTileElements) {
-    const int64_t depth = std::min(kDepth, call.depth - k * kDepth);
-    const __mmask32 mask = static_cast<__mmask32>(~uint32_t{0}) >> (32 - depth);
-    for (int64_t r = 0; r < rows; ++r) {
-      const __m512i values =
-          _mm512_maskz_loadu_epi16(mask, x + r * call.depth + k * kDepth);
-      _mm512_store_si512(to + r * kDepth, values);
+  for (int64_t r = 0; r < range.rows; ++r) {
+    const Bf16* x =
+        static_cast<const Bf16*>(call.x) + (range.first + r) * call.depth;
+    Bf16* row = to + r / kSide * tiles * kTileElements + r % kSide * kDepth;
+    for (int64_t k = 0; k < tiles; ++k, row += kTileElements) {
+      const int64_t depth = std::min(kDepth, call.depth - k * kDepth);
+      const __mmask32 mask =
+          static_cast<__mmask32>(~uint32_t{0}) >> (kDepth - depth);
+      _mm512_store_si512(row, _mm512_maskz_loadu_epi16(mask, x + k * kDepth));
     }
   }
 }
@@ -180,42 +233,50 @@ void LastRows(int64_t rows, const Bf16* a, const Bf16* const* b, int64_t depth,
   }
 }
 
+// Packed rows times the tiles [k, k + depth) of a panel.
 template <bool kAdd>
-void TileBlock(const WeightProductCall& call, int64_t panel, int64_t k,
-               int64_t depth) {
+void TileBlock(const WeightProductCall& call, const RowRange& range,
+               int64_t panel, const Bf16* packed, int64_t k, int64_t depth) {
   const int64_t tiles = DepthTiles(call.depth);
-  const Bf16* a = static_cast<const Bf16*>(call.scratch) + k * kTileElements;
+  const Bf16* a = packed + k * kTileElements;
   const Bf16* b = static_cast<const Bf16*>(call.panels) +
                   (panel * tiles + k) * kPanelTiles * kTileElements;
-  const int64_t ld = call.panel_count * kPanelColumns;
-  float* y = call.y + panel * kPanelColumns;
-  const bool amx = RunningTileUnit() == TileUnit::kAmx;
+  const int64_t ld = RowStride(call);
+  float* y = Target(call, range, panel);
+  // AMX computes whole blocks: y has room for them.
   const int64_t blocks =
-      amx ? ProductRows(call.rows) / kSide : call.rows / kSide;
+      (RunningTileUnit() == TileUnit::kAmx ? ProductRows(range.rows)
+                                           : range.rows) /
+      kSide;
   TileGemm<kAdd>(blocks, kPanelTiles, depth,
                  {a, tiles * kTileElements, kTileElements},
                  {b, kTileElements, kPanelTiles * kTileElements},
                  {y, kSide * ld, kSide, ld});
-  if (amx || blocks * kSide == call.rows) return;
   const Bf16* const right[] = {b, b + kTileElements};
-  LastRows<kAdd>(call.rows - blocks * kSide, a + blocks * tiles * kTileElements,
-                 right, depth, y + blocks * kSide * ld, ld);
+  LastRows<kAdd>(range.rows - blocks * kSide,
+                 a + blocks * tiles * kTileElements, right, depth,
+                 y + blocks * kSide * ld, ld);
 }
 
-void TilePanel(const WeightProductCall& call, int64_t panel) {
+void TilePanel(const WeightProductCall& call, const RowRange& range,
+               int64_t panel, const Bf16* packed) {
   const int64_t tiles = DepthTiles(call.depth);
   constexpr int64_t kBlock = kDepthBlock / kDepth;
-  TileBlock<false>(call, panel, 0, std::min(kBlock, tiles));
+  TileBlock<false>(call, range, panel, packed, 0, std::min(kBlock, tiles));
   for (int64_t k = kBlock; k < tiles; k += kBlock) {
-    TileBlock<true>(call, panel, k, std::min(kBlock, tiles - k));
+    TileBlock<true>(call, range, panel, packed, k, std::min(kBlock, tiles - k));
   }
 }
 
 void RunTiles(const WeightProductCall& call) {
-  ParallelFor(call.threads, ProductRows(call.rows) / kSide,
-              [&](int64_t i, int) { PackRowBlock(call, i); });
-  ParallelFor<TileScope>(call.threads, call.panel_count,
-                         [&](int64_t panel, int) { TilePanel(call, panel); });
+  RunTasks<TileScope>(
+      call,
+      [&](const RowRange& range, std::byte* scratch) {
+        PackRows(call, range, reinterpret_cast<Bf16*>(scratch));
+      },
+      [&](const RowRange& range, int64_t panel, std::byte* scratch) {
+        TilePanel(call, range, panel, reinterpret_cast<Bf16*>(scratch));
+      });
 }
 
 #endif  // HWY_TARGET == HWY_AVX3
@@ -288,12 +349,15 @@ int64_t ProductRows(int64_t rows) {
   return (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
 }
 
-size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype) {
+size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype,
+                            int threads) {
   if (dtype == Dtype::kF32) return 0;
-  // x as tiles, or as fp32.
-  return static_cast<size_t>(
-      std::max(ProductRows(rows) * DepthTiles(depth) * kTileDepth * int64_t{2},
-               rows * depth * int64_t{4}));
+  // Of a task: rows as tiles, or as fp32.
+  const int64_t most = std::min(ProductRows(rows), kTaskRows);
+  const int64_t bytes =
+      std::max(most * DepthTiles(depth) * kTileDepth * int64_t{2},
+               (most * depth * int64_t{4} + 63) / 64 * 64);
+  return static_cast<size_t>(bytes) * static_cast<size_t>(threads);
 }
 
 void WeightProduct(const WeightProductCall& call) {

@@ -41,7 +41,8 @@ struct WeightProductCall {
 
 // Rows that y must have room for.
 int64_t ProductRows(int64_t rows);
-size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype);
+size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype,
+                            int threads);
 void WeightProduct(const WeightProductCall& call);
 
 }  // namespace rattn

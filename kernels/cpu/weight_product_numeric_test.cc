@@ -69,8 +69,8 @@ std::vector<float> Multiply(const Matrix& x, int64_t first, const Case& c,
   const int64_t ld = panels.count * kPanelColumns;
   const AlignedBuffer y(static_cast<size_t>(ProductRows(c.rows) * ld) * 4);
   // What scratch memory holds before must not matter.
-  const AlignedBuffer scratch(WeightProductScratch(c.rows, c.depth, dtype) +
-                              64);
+  const AlignedBuffer scratch(
+      WeightProductScratch(c.rows, c.depth, dtype, threads) + 64);
   std::memset(scratch.data(), 0xff, scratch.size());
   WeightProduct({x.Row(first), c.rows, c.depth, dtype, panels.bytes.data(),
                  panels.count, static_cast<float*>(y.data()), scratch.data(),
@@ -114,14 +114,14 @@ TEST_P(WeightProducts, EqualTheDefinitionOnEveryIsa) {
 }
 
 TEST_P(WeightProducts, RowsDependNeitherOnEachOtherNorOnThreads) {
-  const Case all{53, 96, 1500};
+  const Case all{309, 96, 1500};
   const Matrix x(all.rows, all.depth, GetParam(), 2);
   const Matrix w(all.width, all.depth, GetParam(), 3);
   for (const std::string_view isa : AvailableIsas()) {
     ASSERT_TRUE(ForceIsa(isa));
     const Panels panels(w, all.width, all.depth, GetParam());
     const auto wanted = Multiply(x, 0, all, GetParam(), panels, 1);
-    for (const int64_t rows : {1, 2, 3, 5, 8, 15, 16, 17, 31, 52}) {
+    for (const int64_t rows : {1, 2, 3, 5, 8, 15, 16, 17, 31, 131, 260}) {
       const int64_t first = all.rows - rows;
       const auto got = Multiply(x, first, {rows, all.width, all.depth},
                                 GetParam(), panels, 3);

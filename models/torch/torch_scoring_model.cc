@@ -286,6 +286,26 @@ class Generator {
   bool stopped_ = false;
 };
 
+// All weights that products read become panels of `dtype`, routers of fp32.
+void PackWeights(ModelWeights* weights, at::ScalarType dtype) {
+  const auto visit = [&](const auto& f) {
+    MapMatrices(*weights, [&](const at::Tensor& m) { return f(m, dtype); });
+    for (LayerWeights& layer : weights->layers) {
+      if (layer.router.defined()) layer.router = f(layer.router, at::kFloat);
+    }
+    weights->head = f(weights->head, dtype);
+  };
+  int64_t bytes = 0;
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    bytes += PanelStore::Bytes(weight.sizes(), type);
+    return weight;
+  });
+  PanelStore store(bytes);
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    return store.Pack(weight, type);
+  });
+}
+
 }  // namespace
 
 TorchScoringModel::TorchScoringModel(const ModelConfig& config,
@@ -297,10 +317,7 @@ TorchScoringModel::TorchScoringModel(const ModelConfig& config,
       model_(config, execution),
       weights_(std::move(weights)) {
   const c10::InferenceMode inference;
-  MapMatrices(weights_, [&](const at::Tensor& matrix) {
-    return PackPanels(matrix.to(execution.dtype));
-  });
-  weights_.head = PackPanels(weights_.head.to(execution.dtype));
+  PackWeights(&weights_, execution.dtype);
   model_.set_packed(true);
 }
 
