@@ -70,7 +70,8 @@ class Scorer {
                           const std::shared_ptr<Caches>&) {
       return Take(tree.node(n), hidden, done);
     };
-    while (runner.Step(wanted, take)) {
+    while (runner.Step(
+        wanted, [](size_t) { return false; }, take)) {
     }
   }
 
@@ -168,6 +169,7 @@ class Generator {
     PieceRunner runner(model_.transformer(), model_.weights(), tree,
                        model_.CacheBytesPerToken());
     const auto ends = [&](size_t n) { return EndsOf(tree.node(n)); };
+    const auto wants_caches = [&](size_t n) { return !ends(n).empty(); };
     const auto wanted = [&](size_t n) {
       return ends(n).empty() ? std::vector<int64_t>{}
                              : std::vector<int64_t>{tree.node(n).end - 1};
@@ -179,7 +181,7 @@ class Generator {
     };
     while (!stopped_ && (!runner.empty() || !active_.empty())) {
       if (active_.size() < kGenerating && !runner.empty()) {
-        runner.Step(wanted, take);
+        runner.Step(wanted, wants_caches, take);
       } else {
         Advance();
       }
