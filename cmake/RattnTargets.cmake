@@ -11,7 +11,6 @@ add_library(rattn_options INTERFACE)
 target_include_directories(rattn_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(rattn_options INTERFACE
   RATTN_VERSION="${PROJECT_VERSION}"
-  RATTN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
   RATTN_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
   RATTN_BUILD_TYPE="${CMAKE_BUILD_TYPE}")
 if(RATTN_SANITIZE)

@@ -37,12 +37,6 @@ std::vector<int32_t> InputsOf(const ScoreRequest& request) {
   return inputs;
 }
 
-// Products of plain bf16 matrices round their results, which tells logits
-// apart too coarsely.
-at::ScalarType HeadType(at::ScalarType compute) {
-  return HasPanelKernels(compute) ? compute : at::kFloat;
-}
-
 class Scorer {
  public:
   Scorer(const TorchScoringModel& model, std::span<const ScoreRequest> requests)
@@ -76,7 +70,8 @@ class Scorer {
                           const std::shared_ptr<Caches>&) {
       return Take(tree.node(n), hidden, done);
     };
-    while (runner.Step(wanted, take)) {
+    while (runner.Step(
+        wanted, [](size_t) { return false; }, take)) {
     }
   }
 
@@ -174,6 +169,7 @@ class Generator {
     PieceRunner runner(model_.transformer(), model_.weights(), tree,
                        model_.CacheBytesPerToken());
     const auto ends = [&](size_t n) { return EndsOf(tree.node(n)); };
+    const auto wants_caches = [&](size_t n) { return !ends(n).empty(); };
     const auto wanted = [&](size_t n) {
       return ends(n).empty() ? std::vector<int64_t>{}
                              : std::vector<int64_t>{tree.node(n).end - 1};
@@ -185,7 +181,7 @@ class Generator {
     };
     while (!stopped_ && (!runner.empty() || !active_.empty())) {
       if (active_.size() < GeneratingAtMost() && !runner.empty()) {
-        runner.Step(wanted, take);
+        runner.Step(wanted, wants_caches, take);
       } else {
         Advance();
       }
@@ -297,6 +293,26 @@ class Generator {
   bool stopped_ = false;
 };
 
+// All weights that products read become panels of `dtype`, routers of fp32.
+void PackWeights(ModelWeights* weights, at::ScalarType dtype) {
+  const auto visit = [&](const auto& f) {
+    MapMatrices(*weights, [&](const at::Tensor& m) { return f(m, dtype); });
+    for (LayerWeights& layer : weights->layers) {
+      if (layer.router.defined()) layer.router = f(layer.router, at::kFloat);
+    }
+    weights->head = f(weights->head, dtype);
+  };
+  int64_t bytes = 0;
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    bytes += PanelStore::Bytes(weight.sizes(), type);
+    return weight;
+  });
+  PanelStore store(bytes);
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    return store.Pack(weight, type);
+  });
+}
+
 }  // namespace
 
 TorchScoringModel::TorchScoringModel(const ModelConfig& config,
@@ -308,10 +324,7 @@ TorchScoringModel::TorchScoringModel(const ModelConfig& config,
       model_(config, execution),
       weights_(std::move(weights)) {
   const c10::InferenceMode inference;
-  MapMatrices(weights_, [&](const at::Tensor& matrix) {
-    return PackPanels(matrix.to(execution.dtype));
-  });
-  weights_.head = PackPanels(weights_.head.to(HeadType(execution.dtype)));
+  PackWeights(&weights_, execution.dtype);
   model_.set_packed(true);
 }
 
