@@ -41,6 +41,10 @@ inline int64_t DepthTiles(int64_t depth) {
   return (depth + kTileDepth - 1) / kTileDepth;
 }
 
+inline int64_t WholeBlocks(int64_t rows) {
+  return (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
+}
+
 }  // namespace rattn
 #endif
 
@@ -244,10 +248,7 @@ void TileBlock(const WeightProductCall& call, const RowRange& range,
   const int64_t ld = RowStride(call);
   float* y = Target(call, range, panel);
   // AMX computes whole blocks: y has room for them.
-  const int64_t blocks =
-      (RunningTileUnit() == TileUnit::kAmx ? ProductRows(range.rows)
-                                           : range.rows) /
-      kSide;
+  const int64_t blocks = ProductRows(range.rows) / kSide;
   TileGemm<kAdd>(blocks, kPanelTiles, depth,
                  {a, tiles * kTileElements, kTileElements},
                  {b, kTileElements, kPanelTiles * kTileElements},
@@ -346,14 +347,14 @@ void PackWeight(const void* weight, int64_t width, int64_t depth, Dtype dtype,
 }
 
 int64_t ProductRows(int64_t rows) {
-  return (rows + kRowBlock - 1) / kRowBlock * kRowBlock;
+  return RunningTileUnit() == TileUnit::kAmx ? WholeBlocks(rows) : rows;
 }
 
 size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype,
                             int threads) {
   if (dtype == Dtype::kF32) return 0;
   // Of a task: rows as tiles, or as fp32.
-  const int64_t most = std::min(ProductRows(rows), kTaskRows);
+  const int64_t most = std::min(WholeBlocks(rows), kTaskRows);
   const int64_t bytes =
       std::max(most * DepthTiles(depth) * kTileDepth * int64_t{2},
                (most * depth * int64_t{4} + 63) / 64 * 64);

@@ -39,7 +39,7 @@ struct WeightProductCall {
   int threads = 1;
 };
 
-// Rows that y must have room for.
+// Rows that y must have room for: AMX computes whole blocks.
 int64_t ProductRows(int64_t rows);
 size_t WeightProductScratch(int64_t rows, int64_t depth, Dtype dtype,
                             int threads);

@@ -86,17 +86,16 @@ at::Tensor Product(const at::Tensor& x, const at::Tensor& weight,
   call.panels = weight.const_data_ptr();
   call.panel_count = weight.size(0);
   call.threads = Threads();
+  call.scratch = ThreadScratch(WeightProductScratch(call.rows, call.depth,
+                                                    call.dtype, call.threads))
+                     .data;
   at::Tensor y =
       at::empty({ProductRows(call.rows), call.panel_count * kPanelColumns},
                 rows.options().dtype(at::kFloat));
-  const at::Tensor scratch =
-      at::empty({static_cast<int64_t>(WeightProductScratch(
-                    call.rows, call.depth, call.dtype, call.threads))},
-                rows.options().dtype(at::kByte));
   call.y = y.mutable_data_ptr<float>();
-  call.scratch = scratch.mutable_data_ptr();
   WeightProduct(call);
-  return y.narrow(0, 0, call.rows).narrow(1, 0, width).contiguous();
+  if (y.size(0) != call.rows) y = y.narrow(0, 0, call.rows);
+  return y.size(1) == width ? y : y.narrow(1, 0, width).contiguous();
 }
 
 }  // namespace rattn
