@@ -263,5 +263,17 @@ TEST(Plan, HugeProductsAreRefusedBeforeTheyAreBuilt) {
   EXPECT_THAT(Error(config), HasSubstr("more than"));
 }
 
+TEST(Plan, ManyGroupsOfManyCellsAreRefusedBeforeTheyAreBuilt) {
+  Json config = Kernels();
+  Json many = Json::array();
+  for (int i = 1; i <= 1000; ++i) many.push_back(i);
+  Json& group = config["groups"][0];
+  group["fixed"].erase("batch");
+  group["axes"]["batch"] = many;
+  group["only"] = {{{"batch", 1}}};
+  config["groups"] = std::vector<Json>(200, Json(group));
+  EXPECT_THAT(Error(config), HasSubstr("more than"));
+}
+
 }  // namespace
 }  // namespace rattn

@@ -2,11 +2,10 @@
 // what is wrong.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "models/damage.h"
+#include "models/scratch_folder.h"
 #include "tasks/files/text_task_list.h"
 #include "tasks/ruler_text/make_data.h"
 #include "tasks/ruler_text/small_sources.h"
@@ -16,33 +15,25 @@ namespace {
 
 class DamagedDataTest : public testing::Test {
  protected:
-  ~DamagedDataTest() override { std::filesystem::remove_all(folder_); }
-  void Write(const std::string& name, const std::string& text) const {
-    const std::filesystem::path path = folder_ / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << text;
-  }
   // The task is made of `name`, damaged, and of what is there.
   void LoadDamaged(const std::string& task, const std::string& name,
                    const std::string& text) const {
     ReadDamaged(text, 500, [&](const std::string& bytes) {
-      Write(name, bytes);
-      DataFolder data(folder_.string());
+      folder_.Write(name, bytes);
+      DataFolder data(folder_.path());
       LoadTextSuite({task}, &data);
     });
-    Write(name, text);
+    folder_.Write(name, text);
   }
-  const std::filesystem::path folder_ =
-      std::filesystem::path(testing::TempDir()) /
-      testing::UnitTest::GetInstance()->current_test_info()->name();
+  const ScratchFolder folder_;
 };
 
 TEST_F(DamagedDataTest, Csv) {
   const std::string rows =
       "\"Which, of \"\"these\"\"\nis 1?\",a,b,c,d,B\r\nq,1,2,3,4,D\n";
   for (const char* split : {"dev", "test"}) {
-    Write(std::string("mmlu/data/") + split + "/anatomy_" + split + ".csv",
-          rows);
+    folder_.Write(
+        std::string("mmlu/data/") + split + "/anatomy_" + split + ".csv", rows);
   }
   LoadDamaged("mmlu_anatomy", "mmlu/data/test/anatomy_test.csv", rows);
 }
@@ -53,8 +44,8 @@ TEST_F(DamagedDataTest, Jsonl) {
   const std::string rows =
       "{\"goal\": \"g\", \"sol1\": \"s\", \"sol2\": \"t\"}\n";
   for (const std::string split : {"valid", "train"}) {
-    Write("piqa/" + split + ".jsonl", rows + rows);
-    Write("piqa/" + split + "-labels.lst", "0\n1\n");
+    folder_.Write("piqa/" + split + ".jsonl", rows + rows);
+    folder_.Write("piqa/" + split + "-labels.lst", "0\n1\n");
   }
   LoadDamaged("piqa", "piqa/valid.jsonl", rows + rows);
   LoadDamaged("piqa", "piqa/valid-labels.lst", "0\n1\n");
@@ -65,8 +56,9 @@ TEST_F(DamagedDataTest, Json) {
       R"json([{"url": "u", "utterance": "q?", "targetValue":)json"
       R"json( "(list (description \"B 1\") (description A))"}])json";
   for (const char* split : {"test", "train"}) {
-    Write(std::string("webquestions/webquestions.examples.") + split + ".json",
-          rows);
+    folder_.Write(
+        std::string("webquestions/webquestions.examples.") + split + ".json",
+        rows);
   }
   LoadDamaged("webqs", "webquestions/webquestions.examples.test.json", rows);
 }
