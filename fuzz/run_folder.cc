@@ -1,7 +1,9 @@
-// run.json \f one file of a cell after the other: the report of a run.
+// run.json \f one file of a cell after the other: the report of a run, and the
+// run beside itself.
 #include <filesystem>
 
 #include "fuzz/fuzz.h"
+#include "harness/compare.h"
 #include "harness/report.h"
 #include "models/scratch_folder.h"
 
@@ -18,6 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const RunData run = LoadRun(folder.path());
     CellsDigest(run);
     MakeReport(run);
+  });
+  Untrusted([] {
+    const Comparison comparison = Compare({folder.path(), folder.path()}, {});
+    ToJson(comparison);
+    ToDocument(comparison);
   });
   return 0;
 }

@@ -288,8 +288,7 @@ void AddKernelPlots(const ReportInput& input, const PhaseTitle& phase,
   plot.name = fmt::format("throughput-window-{}", phase.phase);
   plot.title = title + ", against window";
   plot.subtitle = Joined(
-      subtitle, fmt::format("context {} tokens",
-                            WithCommas(static_cast<int64_t>(contexts.back()))));
+      subtitle, fmt::format("context {} tokens", CountText(contexts.back())));
   plot.caption = "At the longest context of the run.";
   plot.y = y;
   out->plots.push_back(plot);

@@ -171,8 +171,7 @@ TextTable KernelTable(const ReportInput& input, const std::string& phase) {
     const Point* flops = input.Sibling(*point, "useful_flops");
     const auto baseline = full.find(group);
     table.Add(
-        {input.Series(*point), WindowCell(*point), group,
-         WithCommas(static_cast<int64_t>(longest)),
+        {input.Series(*point), WindowCell(*point), group, CountText(longest),
          FormatSi(point->value, "tokens/s"),
          flops == nullptr ? "-" : FormatSi(flops->value, "FLOP/s"),
          baseline == full.end() || !(baseline->second->value > 0)
