@@ -178,7 +178,7 @@ Section CrossoverSection(const Comparison& comparison) {
       bullets.items.push_back(line + ": " + Describe(run.input, crossover));
     }
     if (bullets.items.empty()) continue;
-    section.blocks.emplace_back(std::in_place_type<Paragraph>, run.label + ":");
+    section.blocks.push_back(Paragraph{run.label + ":"});
     section.blocks.push_back(bullets);
   }
   return section;
