@@ -23,9 +23,7 @@ Json WorkAxes(const Point& point) {
 }
 
 Points Throughputs(const ReportInput& input) {
-  return input.Where([](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput";
-  });
+  return input.Where(IsMixerRate);
 }
 
 std::optional<Hardware> PeaksOf(const RunData& run) {
@@ -178,7 +176,8 @@ Section CrossoverSection(const Comparison& comparison) {
       bullets.items.push_back(line + ": " + Describe(run.input, crossover));
     }
     if (bullets.items.empty()) continue;
-    section.blocks.push_back(Paragraph{run.label + ":"});
+    const Paragraph label{run.label + ":"};
+    section.blocks.push_back(label);
     section.blocks.push_back(bullets);
   }
   return section;

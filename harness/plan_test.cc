@@ -148,6 +148,7 @@ TEST(Plan, ChoicesKeepBracketsAndQuotesTogether) {
   EXPECT_THROW(ParseChoice("=4", "--set"), UserError);
   EXPECT_THROW(ParseChoice("a=", "--set"), UserError);
   EXPECT_THROW(ParseChoice("a=[1,2", "--set"), UserError);
+  EXPECT_THROW(ParseChoice("a=\xec\xff", "--set"), UserError);
 }
 
 TEST(Plan, EvalCellsBringTheirTrainCells) {

@@ -228,8 +228,7 @@ constexpr PhaseTitle kPhases[] = {
 
 Points KernelPoints(const ReportInput& input, const std::string& phase) {
   return input.Where([&](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput" &&
-           point.Text("phase") == phase;
+    return IsMixerRate(point) && point.Text("phase") == phase;
   });
 }
 

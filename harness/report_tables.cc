@@ -152,8 +152,7 @@ TextTable KernelTable(const ReportInput& input, const std::string& phase) {
                    "useful FLOP/s", "of full attention"},
                   {0, 2});
   Points points = input.Where([&](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput" &&
-           point.Text("phase") == phase;
+    return IsMixerRate(point) && point.Text("phase") == phase;
   });
   if (points.empty()) return table;
   const double longest = DistinctNumbers(points, "context").back();
