@@ -22,6 +22,9 @@ if(RATTN_SANITIZE)
     -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(rattn_options INTERFACE -fsanitize=address,undefined)
 endif()
+if(RATTN_FUZZ)
+  target_compile_options(rattn_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # rattn_library(NAME KIND FOLDER...): no target if the folders hold no sources.
 function(rattn_library name kind)
@@ -67,5 +70,25 @@ function(rattn_tests prefix library)
     gtest_discover_tests(${program}
       TEST_PREFIX "${prefix}." DISCOVERY_TIMEOUT 120
       PROPERTIES LABELS ${label} TIMEOUT 600)
+  endforeach()
+endfunction()
+
+# rattn_fuzz_targets(LIBRARY NAME...): fuzz/NAME.cc as a program that libFuzzer
+# drives; in other builds as a test that replays fuzz/corpus/NAME.
+function(rattn_fuzz_targets library)
+  if(NOT TARGET ${library})
+    return()
+  endif()
+  foreach(name ${ARGN})
+    add_executable(fuzz_${name} ${PROJECT_SOURCE_DIR}/fuzz/${name}.cc)
+    target_link_libraries(fuzz_${name} PRIVATE ${library} rattn_warnings)
+    if(RATTN_FUZZ)
+      target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+      continue()
+    endif()
+    target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay.cc)
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name}
+             ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS unit TIMEOUT 600)
   endforeach()
 endfunction()
