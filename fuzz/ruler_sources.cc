@@ -69,7 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       folder.Write(source.files[i], sections[i + 1]);
     }
     Untrusted([&] {
-      RulerSources sources({.data = folder.path()});
+      RulerSourcePaths paths;
+      paths.data = folder.path();
+      RulerSources sources(paths);
       source.read(&sources);
     });
     return 0;

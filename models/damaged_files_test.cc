@@ -7,6 +7,7 @@
 #include "models/damage.h"
 #include "models/json_fields.h"
 #include "models/safetensors.h"
+#include "models/source_folder.h"
 #include "models/tokenizer/test_folder.h"
 #include "models/tokenizer/test_sentencepiece.h"
 
@@ -21,8 +22,8 @@ void UseTokenizer(const std::string& folder) {
 }
 
 TEST(DamagedFilesTest, TokenizerJson) {
-  const Json data = ReadJsonFile(RATTN_SOURCE_DIR
-                                 "/models/tokenizer/testdata/components.json");
+  const Json data = ReadJsonFile(SourceFolder() /
+                                 "models/tokenizer/testdata/components.json");
   const TestFolder folder;
   for (const Json& item : data["cases"]) {
     SCOPED_TRACE(item["name"].dump());

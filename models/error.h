@@ -12,7 +12,7 @@ namespace rattn {
 // spaces, and what is very long is cut.
 inline std::string ErrorLine(std::string text) {
   constexpr size_t kLongest = 1 << 14;
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
+  if (text.size() > kLongest) text.replace(kLongest, std::string::npos, "...");
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < ' ') c = ' ';
   }
