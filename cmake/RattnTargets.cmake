@@ -11,7 +11,6 @@ add_library(rattn_options INTERFACE)
 target_include_directories(rattn_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(rattn_options INTERFACE
   RATTN_VERSION="${PROJECT_VERSION}"
-  RATTN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
   RATTN_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
   RATTN_BUILD_TYPE="${CMAKE_BUILD_TYPE}")
 if(RATTN_SANITIZE)
@@ -22,6 +21,9 @@ if(RATTN_SANITIZE)
     -fno-sanitize=null,vptr,object-size,alignment,nonnull-attribute
     -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(rattn_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(RATTN_FUZZ)
+  target_compile_options(rattn_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # rattn_library(NAME KIND FOLDER...): no target if the folders hold no sources.
@@ -68,5 +70,25 @@ function(rattn_tests prefix library)
     gtest_discover_tests(${program}
       TEST_PREFIX "${prefix}." DISCOVERY_TIMEOUT 120
       PROPERTIES LABELS ${label} TIMEOUT 600)
+  endforeach()
+endfunction()
+
+# rattn_fuzz_targets(LIBRARY NAME...): fuzz/NAME.cc as a program that libFuzzer
+# drives; in other builds as a test that replays fuzz/corpus/NAME.
+function(rattn_fuzz_targets library)
+  if(NOT TARGET ${library})
+    return()
+  endif()
+  foreach(name ${ARGN})
+    add_executable(fuzz_${name} ${PROJECT_SOURCE_DIR}/fuzz/${name}.cc)
+    target_link_libraries(fuzz_${name} PRIVATE ${library} rattn_warnings)
+    if(RATTN_FUZZ)
+      target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+      continue()
+    endif()
+    target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay.cc)
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name}
+             ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS unit TIMEOUT 600)
   endforeach()
 endfunction()

@@ -22,11 +22,20 @@ constexpr size_t kMostBytes = size_t{1} << 30;
 constexpr size_t kKeyDigits = 64;
 constexpr int64_t kLinesAtATime = 64;
 
+// Null where it is none.
+Json ParseObject(std::string_view line) {
+  try {
+    return ParseJsonText(line, "a line");
+  } catch (const UserError&) {
+    return nullptr;
+  }
+}
+
 // Nothing for anything but a whole line of ours.
 std::optional<std::pair<std::string, TextAnswer>> ParseLine(
     std::string_view line) {
   if (!line.starts_with("{\"key\":")) return std::nullopt;
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseObject(line);
   if (!json.is_object()) return std::nullopt;
   const auto key = json.find("key");
   if (!key->is_string() ||

@@ -12,8 +12,9 @@ namespace rattn {
 
 std::span<const CellKind> CellKinds() {
   static const std::array kinds = {
-      KernelCellKind(), MemoryCellKind(), RooflineCellKind(),
-      TrainCellKind(),  EvalCellKind(),   CheckpointEvalCellKind()};
+      KernelCellKind(),         MemoryCellKind(), RooflineCellKind(),
+      TrainCellKind(),          EvalCellKind(),   CheckpointEvalCellKind(),
+      CheckpointSpeedCellKind()};
   return kinds;
 }
 

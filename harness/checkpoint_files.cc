@@ -111,18 +111,43 @@ std::vector<fs::path> WeightFiles(const std::string& folder) {
   return files;
 }
 
-}  // namespace
-
-bool IsCheckpointFolder(const std::string& name) {
-  std::error_code none;
-  return !name.empty() && fs::is_regular_file(name + "/config.json", none);
+// Of the checkpoint, empty where there is none.
+std::string FolderOf(const std::string& name) {
+  const auto holds_one = [](const std::string& folder) {
+    std::error_code none;
+    return fs::is_regular_file(folder + "/config.json", none);
+  };
+  if (name.empty()) return "";
+  if (holds_one(name)) return name;
+  const std::string kept = CacheFolder() + "/models/" + name;
+  const bool plain = name.find('/') == std::string::npos;
+  return plain && holds_one(kept) ? kept : "";
 }
 
+// Of the files that the answers come out of. The commit will not do: sources
+// change without a build, and builds without a commit.
+std::string ProgramHash() {
+  const fs::path program = fs::read_symlink("/proc/self/exe");
+  std::vector<fs::path> files = {program};
+  for (const auto& entry : fs::directory_iterator(program.parent_path())) {
+    const fs::path& path = entry.path();
+    if (path.filename().string().starts_with("librattn")) files.push_back(path);
+  }
+  std::sort(files.begin(), files.end());
+  HashRecord record(program.parent_path().string());
+  std::string hashes;
+  for (const fs::path& file : files) hashes += record.Of(file);
+  record.Keep();
+  return Sha256Hex(hashes);
+}
+
+}  // namespace
+
+bool IsCheckpoint(const std::string& name) { return !FolderOf(name).empty(); }
+
 std::string FindCheckpoint(const std::string& name) {
-  if (IsCheckpointFolder(name)) return name;
-  const std::string kept = CacheFolder() + "/models/" + name;
-  const bool plain = !name.empty() && name.find('/') == std::string::npos;
-  if (plain && IsCheckpointFolder(kept)) return kept;
+  const std::string folder = FolderOf(name);
+  if (!folder.empty()) return folder;
   throw UserError(fmt::format(
       "model '{}': no folder with a config.json; scripts/get_models brings "
       "smollm2-135m and gemma3-270m, known by these names",
@@ -168,7 +193,8 @@ Json CheckpointIdentity(const CheckpointSpec& spec,
                            {"layers", spec.overrides.layers}};
   identity["dtype"] = spec.execution.dtype;
   identity["backend"] = spec.execution.backend;
-  identity["made_by"] = MadeBy();
+  identity["isa"] = MadeBy()["isa"];
+  identity["program"] = ProgramHash();
   return identity;
 }
 

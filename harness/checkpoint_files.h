@@ -9,8 +9,8 @@
 
 namespace rattn {
 
-// Whether `name` is a folder with config.json.
-bool IsCheckpointFolder(const std::string& name);
+// Whether FindCheckpoint finds one.
+bool IsCheckpoint(const std::string& name);
 
 // The folder `name`, or the one of that name among those that
 // scripts/get_models keeps. Throws UserError that says how to get one.
@@ -31,7 +31,7 @@ struct CheckpointSpec {
 };
 
 // Hashes of weights, config and tokenizer, overrides, dtype, backend, and the
-// program's version and instruction set. Thread counts change no answer.
+// program's files and instruction set. Batches and threads change no answer.
 Json CheckpointIdentity(const CheckpointSpec& spec,
                         const std::string& tokenizer_fingerprint);
 // Stands for an identity in the keys of requests.

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "harness/fields.h"
 #include "harness/report_text.h"
 #include "models/error.h"
 
@@ -22,9 +23,7 @@ Json WorkAxes(const Point& point) {
 }
 
 Points Throughputs(const ReportInput& input) {
-  return input.Where([](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput";
-  });
+  return input.Where(IsMixerRate);
 }
 
 std::optional<Hardware> PeaksOf(const RunData& run) {
@@ -103,9 +102,14 @@ std::string Cell(const ComparedRow& row, size_t run) {
   return text;
 }
 
+std::string AxisText(const Json& axes, const char* axis) {
+  const Json value = axes.value(axis, Json());
+  return value.is_null() ? "" : ValueText(value);
+}
+
 std::string MixerText(const Json& axes) {
   const Json window = axes.value("window_keys", Json());
-  const std::string variant = axes.value("variant", "");
+  const std::string variant = AxisText(axes, "variant");
   return window.is_number() ? fmt::format("{} W={}", variant, window.dump())
                             : variant;
 }
@@ -115,11 +119,11 @@ TextTable PhaseTable(const Comparison& comparison, const std::string& phase) {
   for (const ComparedRun& run : comparison.runs) header.push_back(run.label);
   TextTable table(header, {0, 2});
   for (const ComparedRow& row : comparison.rows) {
-    if (row.axes.value("phase", "") != phase) continue;
+    if (AxisText(row.axes, "phase") != phase) continue;
     std::string shape;
     for (const char* axis : {"backend", "dtype"}) {
       if (!shape.empty()) shape += ", ";
-      shape += row.axes.value(axis, "");
+      shape += AxisText(row.axes, axis);
     }
     const Json batch = row.axes.value("batch", Json());
     if (batch.is_number()) shape += ", batch " + batch.dump();
@@ -139,7 +143,7 @@ std::vector<Plot> PhasePlots(const Comparison& comparison,
   Plot plot;
   std::set<double> contexts;
   for (const ComparedRow& row : comparison.rows) {
-    if (row.axes.value("phase", "") != phase) continue;
+    if (AxisText(row.axes, "phase") != phase) continue;
     for (size_t i = 0; i < comparison.runs.size(); ++i) {
       const Point* point = row.throughput[i];
       if (point == nullptr || !point->Number("context")) continue;
@@ -147,7 +151,7 @@ std::vector<Plot> PhasePlots(const Comparison& comparison,
       mark.series = comparison.runs[i].label;
       mark.x = *point->Number("context");
       mark.row = MixerText(row.axes);
-      mark.column = row.axes.value("backend", "");
+      mark.column = AxisText(row.axes, "backend");
       contexts.insert(mark.x);
       plot.rows.push_back(mark);
     }
@@ -172,7 +176,8 @@ Section CrossoverSection(const Comparison& comparison) {
       bullets.items.push_back(line + ": " + Describe(run.input, crossover));
     }
     if (bullets.items.empty()) continue;
-    section.blocks.emplace_back(std::in_place_type<Paragraph>, run.label + ":");
+    const Paragraph label{run.label + ":"};
+    section.blocks.push_back(label);
     section.blocks.push_back(bullets);
   }
   return section;

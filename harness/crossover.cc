@@ -53,9 +53,7 @@ bool IsFullAttention(const Point& point) {
 }
 
 std::vector<Crossover> FindCrossovers(const ReportInput& input) {
-  const Points points = input.Where([](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput";
-  });
+  const Points points = input.Where(IsMixerRate);
   const Facets facets(points, {"backend"});
   struct Series {
     std::string phase, group;

@@ -1,6 +1,5 @@
 #include "harness/decode_speed.h"
 
-#include <chrono>
 #include <numeric>
 #include <vector>
 
@@ -25,32 +24,20 @@ std::vector<int32_t> Prompt(const Task& task, int64_t length) {
 }
 
 // Mean seconds of a token per repetition, each on fresh caches. The prompt is
-// outside of the clock; the first repetition only warms up.
+// outside of the clock.
 Samples DecodeSamples(const LanguageModel& model,
                       const std::vector<int32_t>& prompt, int64_t tokens) {
-  const StopRule rule{.max_samples = 50, .max_seconds = 1.5};
-  Samples samples;
-  samples.calls = tokens;
-  const auto start = std::chrono::steady_clock::now();
-  for (int64_t n = 0; samples.stopped_by.empty(); ++n) {
+  const auto sample = [&] {
     if (Interrupted()) throw RunError("stopped");
     CacheUse use;
     model.Generate(prompt, 1 + tokens, kNoStop, 0, &use);
-    if (n == 0) continue;
-    samples.seconds.push_back(std::accumulate(use.token_seconds.begin(),
-                                              use.token_seconds.end(), 0.0) /
-                              static_cast<double>(tokens));
-    const std::chrono::duration<double> used =
-        std::chrono::steady_clock::now() - start;
-    if (n >= rule.min_samples &&
-        RelativeNoise(Summarize(samples.seconds)) <= rule.noise) {
-      samples.stopped_by = "noise";
-    } else if (n >= rule.max_samples) {
-      samples.stopped_by = "count";
-    } else if (used.count() >= rule.max_seconds) {
-      samples.stopped_by = "time";
-    }
-  }
+    return std::accumulate(use.token_seconds.begin(), use.token_seconds.end(),
+                           0.0) /
+           static_cast<double>(tokens);
+  };
+  Samples samples =
+      MeasureRepeated(sample, {.max_samples = 50, .max_seconds = 1.5});
+  samples.calls = tokens;
   return samples;
 }
 

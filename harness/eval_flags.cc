@@ -78,13 +78,17 @@ std::map<std::string, std::vector<int64_t>> SamplesOf(const Json& fields) {
   return samples;
 }
 
-void CheckBatchSize(const std::string& text) {
-  const std::string number = text.starts_with("auto:") ? text.substr(5) : text;
-  const bool digits =
-      !number.empty() &&
-      number.find_first_not_of("0123456789") == std::string::npos &&
-      number.find_first_not_of('0') != std::string::npos;
-  if (text == "auto" || digits) return;
+// 0 for lm-eval's "auto" and "auto:N".
+int64_t ParseBatchSize(const std::string& text) {
+  const bool is_auto = text.starts_with("auto:");
+  if (text == "auto") return 0;
+  const char* const end = text.data() + text.size();
+  int64_t number = 0;
+  const auto [read, error] =
+      std::from_chars(text.data() + (is_auto ? 5 : 0), end, number);
+  if (error == std::errc() && read == end && number > 0) {
+    return is_auto ? 0 : number;
+  }
   throw UserError(fmt::format(
       "--batch-size must be a number above 0, auto or auto:N, not {}", text));
 }
@@ -107,7 +111,7 @@ void EvalFlags::AddTo(CLI::App* app) {
        "draw them by the document's number, so that no other document counts");
   add("-L,--limit", limit, "documents of a task; below 1 a share");
   add("-b,--batch-size", batch_size,
-      "accepted: batches follow from memory and change no result");
+      "sequences side by side at most (auto: what is fast); no result changes");
   flag("--deterministic,!--no-deterministic", deterministic,
        "always on: no result depends on batches, order or threads");
   add("-o,--output-path", output,
@@ -198,6 +202,7 @@ CheckpointSpec CheckpointSpecOf(const EvalFlags& flags, const Json& fields) {
   spec.execution.dtype = TextOf(fields, "dtype", "fp32");
   spec.execution.threads = static_cast<int>(
       std::min(IntegerOf(fields, "threads", 0, 0), kMostThreads));
+  spec.execution.batch = ParseBatchSize(flags.batch_size);
   CheckNamed(Json::object({{"dtype", spec.execution.dtype}}), "dtype",
              {"fp32", "bf16"}, "eval");
   CheckNamed(Json::object({{"backend", spec.execution.backend}}), "backend",
@@ -208,7 +213,6 @@ CheckpointSpec CheckpointSpecOf(const EvalFlags& flags, const Json& fields) {
 CheckpointEvalOptions CheckpointEvalOptionsOf(
     const EvalFlags& flags, const Json& fields,
     const std::vector<int64_t>& lengths) {
-  CheckBatchSize(flags.batch_size);
   if (!flags.deterministic) {
     throw UserError("--no-deterministic: there is no faster way that differs");
   }

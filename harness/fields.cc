@@ -7,6 +7,7 @@
 
 #include "kernels/nearest_name.h"
 #include "models/error.h"
+#include "models/tokenizer/unicode.h"
 
 namespace rattn {
 namespace {
@@ -128,7 +129,11 @@ Json CompleteFields(const Fields& fields, const Json& values,
 
 Json ParseValue(const std::string& text) {
   Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  return value.is_discarded() ? Json(text) : value;
+  if (!value.is_discarded()) return value;
+  if (!IsValidUtf8(text)) {
+    throw UserError(fmt::format("the value '{}' is not UTF-8", text));
+  }
+  return text;
 }
 
 std::string ValueText(const Json& value) {

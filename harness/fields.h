@@ -48,7 +48,8 @@ Json CheckField(const Field& field, const Json& value,
 Json CompleteFields(const Fields& fields, const Json& values,
                     const std::string& origin);
 
-// "4" -> 4, "true" -> true, "null" -> null, "swa" -> "swa".
+// "4" -> 4, "true" -> true, "null" -> null, "swa" -> "swa". Throws UserError for
+// bytes that are no UTF-8.
 Json ParseValue(const std::string& text);
 // The inverse, for filters and tables.
 std::string ValueText(const Json& value);

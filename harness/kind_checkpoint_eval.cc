@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "harness/answer_journal.h"
 #include "harness/checkpoint_eval.h"
-#include "harness/checkpoint_files.h"
+#include "harness/checkpoint_fields.h"
 #include "harness/eval_output.h"
 #include "harness/interrupt.h"
 #include "harness/kind_fields.h"
@@ -26,20 +25,11 @@ constexpr int64_t kDefaultLength = 4096;
 const Fields& CheckpointEvalFields() {
   using enum FieldType;
   static const Fields fields = Join({
-      {{"model", kText, nullptr, true, false,
-        "folder with config.json, or a name of scripts/get_models"}},
-      MixerFields("full", nullptr),
+      CheckpointFields(),
       {{"task", kText, nullptr, true, false, "task on real text"},
        {"length", kCount, nullptr, true, true,
         "tokens of a RULER sample; null = 4096"},
-       {"dtype", kText, "fp32", true, false, "fp32 or bf16"},
-       {"backend", kText, "cpu", true, false, "of the mixers"},
-       {"folder", kText, nullptr, false, true,
-        "the checkpoint; null = found by the name `model`"},
        {"data", kText, nullptr, false, true, "data folder; null = $RATTN_DATA"},
-       {"layers", kText, nullptr, false, true,
-        "layers that get the mixer: local or all; null = local where there "
-        "are any"},
        {"limit", kPositive, nullptr, false, true,
         "documents of a task; below 1 a share"},
        {"shots", kNatural, nullptr, false, true, "null = the task's own"},
@@ -47,8 +37,7 @@ const Fields& CheckpointEvalFields() {
        {"ruler_mode", kText, "official", false, false,
         "official, fresh or lm-eval"},
        {"text_file", kText, nullptr, false, true, "of the task perplexity"},
-       {"stride", kNatural, 0, false, false, "of perplexity's windows"},
-       {"threads", kNatural, 0, false, false, "0 = all"}},
+       {"stride", kNatural, 0, false, false, "of perplexity's windows"}},
   });
   return fields;
 }
@@ -66,20 +55,9 @@ std::string TextOr(const Json& value, const std::string& otherwise) {
 }
 
 void Normalize(Json& values, const std::string& origin) {
-  NormalizeMixer(values, origin);
+  NormalizeCheckpoint(values, origin);
   CheckNamed(values, "task", EvalTaskNames(), origin);
-  CheckNamed(values, "dtype", {"fp32", "bf16"}, origin);
-  CheckNamed(values, "backend", BackendNames(/*with_aten=*/true), origin);
-  CheckThreads(values, origin);
   ParseRulerMode(values["ruler_mode"]);
-  // Names of reports are short, and the same wherever the folder is.
-  const std::filesystem::path model = values["model"].get<std::string>();
-  if (model.has_parent_path()) {
-    values["folder"] = model.string();
-    values["model"] = (model.has_filename() ? model : model.parent_path())
-                          .filename()
-                          .string();
-  }
   if (!IsRuler(values["task"])) {
     values["length"] = nullptr;
   } else if (values["length"].is_null()) {
@@ -87,25 +65,11 @@ void Normalize(Json& values, const std::string& origin) {
   }
 }
 
-std::string FolderOf(const Json& values) {
-  return FindCheckpoint(TextOr(values["folder"], values["model"]));
-}
-
 void Check(const Cell& cell) {
   const Json values = ValuesOf(cell);
-  FolderOf(values);
+  CheckpointOf(values);
   if (values["task"] != "perplexity")
     FindDataFolder(TextOr(values["data"], ""));
-}
-
-CheckpointSpec SpecOf(const Json& values) {
-  CheckpointSpec spec;
-  spec.folder = FolderOf(values);
-  spec.overrides = {
-      IntegerOr(values["window_keys"], 0), values["variant"].get<std::string>(),
-      IntegerOr(values["sinks"], -1), TextOr(values["layers"], "")};
-  spec.execution = ExecutionOf(values);
-  return spec;
 }
 
 CheckpointEvalOptions OptionsOf(const Json& values) {
@@ -199,7 +163,7 @@ std::vector<Metric> MetricsOf(const CheckpointEvalResult& result,
 
 CellResult Run(const Cell& cell, const CellContext& context) {
   const Json values = ValuesOf(cell);
-  const CheckpointSpec spec = SpecOf(values);
+  const CheckpointSpec spec = CheckpointOf(values);
   const auto tokenizer = LoadTokenizer(spec.folder);
   EvalRunFacts facts;
   facts.checkpoint = spec;

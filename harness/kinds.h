@@ -11,5 +11,6 @@ const CellKind& RooflineCellKind();
 const CellKind& TrainCellKind();
 const CellKind& EvalCellKind();
 const CellKind& CheckpointEvalCellKind();
+const CellKind& CheckpointSpeedCellKind();
 
 }  // namespace rattn

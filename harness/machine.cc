@@ -18,6 +18,7 @@
 
 #include "harness/machine_tiles.h"
 #include "kernels/cpu/isa.h"
+#include "models/source_folder.h"
 
 namespace rattn {
 namespace {
@@ -133,8 +134,10 @@ std::string CommandOutput(const std::string& command) {
 }
 
 Json GitState() {
-  if (access(RATTN_SOURCE_DIR "/.git", F_OK) != 0) return nullptr;
-  const std::string git = "git -C '" RATTN_SOURCE_DIR "' ";
+  const std::filesystem::path source = SourceFolder();
+  std::error_code error;
+  if (!std::filesystem::exists(source / ".git", error)) return nullptr;
+  const std::string git = "git -C '" + source.string() + "' ";
   const std::string commit = CommandOutput(git + "rev-parse HEAD");
   if (commit.empty()) return nullptr;
   const std::string changes =

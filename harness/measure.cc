@@ -67,10 +67,20 @@ double Quantile(const std::vector<double>& sorted, double q) {
   return sorted[low] * (1 - share) + sorted[high] * share;
 }
 
-bool AllQuiet(const std::vector<Samples>& samples, double noise) {
+bool AllQuiet(std::span<const Samples> samples, double noise) {
   return std::all_of(samples.begin(), samples.end(), [&](const Samples& s) {
     return RelativeNoise(Summarize(s.seconds)) <= noise;
   });
+}
+
+// What ends the measurement, or "" while it goes on.
+std::string StoppedBy(const StopRule& rule, std::span<const Samples> samples,
+                      double seconds) {
+  const auto n = static_cast<int64_t>(samples.front().seconds.size());
+  if (n >= rule.min_samples && AllQuiet(samples, rule.noise)) return "noise";
+  if (n >= rule.max_samples) return "count";
+  const auto contenders = static_cast<double>(samples.size());
+  return seconds >= rule.max_seconds * contenders ? "time" : "";
 }
 
 }  // namespace
@@ -84,22 +94,26 @@ std::vector<Samples> MeasureInterleaved(std::span<Contender> contenders,
     Register(contenders[i], samples[i].calls);
   }
   Collector collector(&samples);
-  const double limit =
-      rule.max_seconds * static_cast<double>(contenders.size());
   const Clock::time_point start = Clock::now();
   std::string stopped_by;
-  for (int64_t n = 1; stopped_by.empty(); ++n) {
+  while (stopped_by.empty()) {
     benchmark::RunSpecifiedBenchmarks(&collector, ".*");
-    if (n >= rule.min_samples && AllQuiet(samples, rule.noise)) {
-      stopped_by = "noise";
-    } else if (n >= rule.max_samples) {
-      stopped_by = "count";
-    } else if (Since(start) >= limit) {
-      stopped_by = "time";
-    }
+    stopped_by = StoppedBy(rule, samples, Since(start));
   }
   for (Samples& s : samples) s.stopped_by = stopped_by;
   benchmark::ClearRegisteredBenchmarks();
+  return samples;
+}
+
+Samples MeasureRepeated(const std::function<double()>& sample,
+                        const StopRule& rule) {
+  sample();
+  Samples samples;
+  const Clock::time_point start = Clock::now();
+  while (samples.stopped_by.empty()) {
+    samples.seconds.push_back(sample());
+    samples.stopped_by = StoppedBy(rule, std::span(&samples, 1), Since(start));
+  }
   return samples;
 }
 

@@ -44,6 +44,11 @@ struct Samples {
 std::vector<Samples> MeasureInterleaved(std::span<Contender> contenders,
                                         const StopRule& rule);
 
+// Samples of `sample`, which times itself (seconds), until the rule ends them;
+// the first call only warms up.
+Samples MeasureRepeated(const std::function<double()>& sample,
+                        const StopRule& rule);
+
 struct Summary {
   int64_t n = 0;
   double median = 0, q1 = 0, q3 = 0, min = 0, mad = 0;

@@ -75,6 +75,8 @@ class GroupExpander {
     Check();
   }
 
+  size_t combinations() const { return combinations_; }
+
   void Expand(std::vector<Cell>* cells) const {
     Json values = group_.fixed;
     Product(0, &values, cells);
@@ -82,7 +84,6 @@ class GroupExpander {
 
  private:
   void Check() {
-    size_t product = 1;
     for (const auto& [key, list] : group_.axes.items()) {
       CheckKey(key, fields_, origin_);
       if (group_.fixed.contains(key)) {
@@ -94,8 +95,8 @@ class GroupExpander {
             fmt::format("{}: axis '{}' must be a list of at least one value",
                         origin_, key));
       }
-      product *= std::min(list.size(), kMaxCells + 1);
-      if (product > kMaxCells) {
+      combinations_ *= std::min(list.size(), kMaxCells + 1);
+      if (combinations_ > kMaxCells) {
         throw UserError(
             fmt::format("{}: more than {} cells", origin_, kMaxCells));
       }
@@ -148,6 +149,7 @@ class GroupExpander {
   const CellKind& kind_;
   const Fields& fields_;
   std::string origin_;
+  size_t combinations_ = 1;
   std::vector<std::pair<std::string, Json>> axes_;
 };
 
@@ -298,13 +300,19 @@ Plan MakePlan(const Json& config, const std::string& origin,
     throw UserError(origin + ": \"time_limit\" must be above 0");
   }
   std::vector<Cell> product;
+  size_t combinations = 0;
   for (size_t i = 0; i < plan.config.groups.size(); ++i) {
     const CellGroup& group = plan.config.groups[i];
     const std::string label =
         group.name.empty() ? fmt::format("groups[{}]", i) : group.name;
-    GroupExpander(group, FindCellKind(group.kind, origin),
-                  fmt::format("{}: {} ({})", origin, label, group.kind))
-        .Expand(&product);
+    const GroupExpander expander(
+        group, FindCellKind(group.kind, origin),
+        fmt::format("{}: {} ({})", origin, label, group.kind));
+    combinations += expander.combinations();
+    if (combinations > kMaxCells) {
+      throw UserError(fmt::format("{}: more than {} cells", origin, kMaxCells));
+    }
+    expander.Expand(&product);
   }
   std::vector<Cell> all;
   Collector collect_all(&all), collect_kept(&plan.cells);

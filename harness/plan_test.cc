@@ -148,6 +148,7 @@ TEST(Plan, ChoicesKeepBracketsAndQuotesTogether) {
   EXPECT_THROW(ParseChoice("=4", "--set"), UserError);
   EXPECT_THROW(ParseChoice("a=", "--set"), UserError);
   EXPECT_THROW(ParseChoice("a=[1,2", "--set"), UserError);
+  EXPECT_THROW(ParseChoice("a=\xec\xff", "--set"), UserError);
 }
 
 TEST(Plan, EvalCellsBringTheirTrainCells) {
@@ -260,6 +261,18 @@ TEST(Plan, HugeProductsAreRefusedBeforeTheyAreBuilt) {
     config["groups"][0]["fixed"].erase(axis);
     config["groups"][0]["axes"][axis] = many;
   }
+  EXPECT_THAT(Error(config), HasSubstr("more than"));
+}
+
+TEST(Plan, ManyGroupsOfManyCellsAreRefusedBeforeTheyAreBuilt) {
+  Json config = Kernels();
+  Json many = Json::array();
+  for (int i = 1; i <= 1000; ++i) many.push_back(i);
+  Json& group = config["groups"][0];
+  group["fixed"].erase("batch");
+  group["axes"]["batch"] = many;
+  group["only"] = {{{"batch", 1}}};
+  config["groups"] = std::vector<Json>(200, Json(group));
   EXPECT_THAT(Error(config), HasSubstr("more than"));
 }
 

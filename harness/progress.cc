@@ -34,12 +34,23 @@ Progress::~Progress() {
   if (terminal_) fmt::print(stderr, "{}", kClearLine);
 }
 
+double Progress::SecondsOfOne(const Group& group) const {
+  int64_t finished = group.finished;
+  double seconds = group.seconds;
+  for (const auto& [name, other] : groups_) {
+    if (group.finished > 0 || other.kind != group.kind) continue;
+    finished += other.finished;
+    seconds += other.seconds;
+  }
+  return finished > 0 ? seconds / static_cast<double>(finished) : -1;
+}
+
 double Progress::SecondsLeft() const {
   double seconds = 0;
   for (const auto& [name, group] : groups_) {
     if (group.left == 0) continue;
-    if (group.finished == 0) return -1;
-    const double each = group.seconds / static_cast<double>(group.finished);
+    const double each = SecondsOfOne(group);
+    if (each < 0) return -1;
     seconds += each * static_cast<double>(group.left) /
                static_cast<double>(group.at_a_time);
   }
@@ -75,8 +86,14 @@ void Progress::Finished(const std::string& group, const Cell& cell,
 }
 
 void Progress::Show(const std::string& running) {
-  if (!terminal_) return;
   const std::string line = Head() + "  " + running;
+  if (!terminal_) {
+    const auto now = std::chrono::steady_clock::now();
+    if (shown_ && now - *shown_ < std::chrono::minutes(1)) return;
+    shown_ = now;
+    fmt::print(stderr, "{}\n", line);
+    return;
+  }
   fmt::print(stderr, "{}{}", kClearLine, line.substr(0, TerminalWidth() - 1));
   std::fflush(stderr);
 }

@@ -120,6 +120,11 @@ std::string ReportInput::Series(const Point& point) const {
              : point.Text("variant");
 }
 
+bool IsMixerRate(const Point& point) {
+  return point.kind == "kernel" && point.metric == "throughput" &&
+         point.Number("context");
+}
+
 std::optional<double> Window(const Point& point) {
   return point.Number("window_keys");
 }

@@ -39,6 +39,8 @@ struct ReportInput {
   bool sinks_vary_ = false;
 };
 
+// Throughput of a mixer; all of these have a number for their context.
+bool IsMixerRate(const Point& point);
 std::optional<double> Window(const Point& point);
 std::string WindowText(const Point& point);  // "W = 8"; "" without a window
 std::string Named(const ReportInput& input, const Point& point);  // "swa W=8"

@@ -151,8 +151,10 @@ void AddLengthPlot(const ReportInput& input, const std::string& task,
                          lengths.back())),
       plot.subtitle);
   plot.caption =
-      "Evaluated at lengths that training did not see beyond the "
-      "first; one column per window.";
+      scores.front()->kind == "eval"
+          ? "Evaluated at lengths that training did not see beyond the first; "
+            "one column per window."
+          : "One column per window.";
   plot.x.title = "tokens of a sequence";
   plot.y = ScoreAxis(*scores.front());
   plot.chance = scores.front()->chance;
@@ -228,8 +230,7 @@ constexpr PhaseTitle kPhases[] = {
 
 Points KernelPoints(const ReportInput& input, const std::string& phase) {
   return input.Where([&](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput" &&
-           point.Text("phase") == phase;
+    return IsMixerRate(point) && point.Text("phase") == phase;
   });
 }
 
@@ -288,8 +289,7 @@ void AddKernelPlots(const ReportInput& input, const PhaseTitle& phase,
   plot.name = fmt::format("throughput-window-{}", phase.phase);
   plot.title = title + ", against window";
   plot.subtitle = Joined(
-      subtitle, fmt::format("context {} tokens",
-                            WithCommas(static_cast<int64_t>(contexts.back()))));
+      subtitle, fmt::format("context {} tokens", CountText(contexts.back())));
   plot.caption = "At the longest context of the run.";
   plot.y = y;
   out->plots.push_back(plot);

@@ -152,8 +152,7 @@ TextTable KernelTable(const ReportInput& input, const std::string& phase) {
                    "useful FLOP/s", "of full attention"},
                   {0, 2});
   Points points = input.Where([&](const Point& point) {
-    return point.kind == "kernel" && point.metric == "throughput" &&
-           point.Text("phase") == phase;
+    return IsMixerRate(point) && point.Text("phase") == phase;
   });
   if (points.empty()) return table;
   const double longest = DistinctNumbers(points, "context").back();
@@ -171,8 +170,7 @@ TextTable KernelTable(const ReportInput& input, const std::string& phase) {
     const Point* flops = input.Sibling(*point, "useful_flops");
     const auto baseline = full.find(group);
     table.Add(
-        {input.Series(*point), WindowCell(*point), group,
-         WithCommas(static_cast<int64_t>(longest)),
+        {input.Series(*point), WindowCell(*point), group, CountText(longest),
          FormatSi(point->value, "tokens/s"),
          flops == nullptr ? "-" : FormatSi(flops->value, "FLOP/s"),
          baseline == full.end() || !(baseline->second->value > 0)

@@ -14,6 +14,7 @@
 #include "harness/findings.h"
 #include "harness/report_plots.h"
 #include "models/error.h"
+#include "models/source_folder.h"
 
 namespace rattn {
 namespace {
@@ -24,7 +25,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::string TestData(const std::string& name) {
-  return std::string(RATTN_SOURCE_DIR) + "/harness/testdata/" + name;
+  return SourceFolder() / "harness/testdata" / name;
 }
 
 ReportInput SmallInput() { return ReportInput(LoadRun(TestData("run_small"))); }

@@ -25,16 +25,14 @@ std::string FileName(const std::string& name) {
 std::string LengthText(const Point& point) {
   const auto length = point.Number("length");
   if (!length) return "";
-  return fmt::format("sequences of {} tokens",
-                     WithCommas(static_cast<int64_t>(*length)));
+  return fmt::format("sequences of {} tokens", CountText(*length));
 }
 
 std::string DecodeContextText(const Point& point) {
   const auto context = point.Number("decode_context");
   const auto tokens = context ? context : point.Number("length");
   if (!tokens) return "";
-  return fmt::format("{} tokens in the caches",
-                     WithCommas(static_cast<int64_t>(*tokens)));
+  return fmt::format("{} tokens in the caches", CountText(*tokens));
 }
 
 PlotAxis ScoreAxis(const Point& point) {

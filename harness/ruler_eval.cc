@@ -92,6 +92,19 @@ class RulerRun {
     return options_.mode == RulerMode::kLmEval ? 1 : kPercent;
   }
 
+  // Their progress counts all lengths.
+  TextEvalOptions OptionsHere() const {
+    TextEvalOptions options = text_;
+    if (text_.progress) {
+      options.progress = [this](int64_t done, int64_t of_length) {
+        return text_.progress(
+            result_.requests + done,
+            of_length * static_cast<int64_t>(options_.lengths.size()));
+      };
+    }
+    return options;
+  }
+
   void RunLength(int64_t length, std::vector<RulerScoreRow>* rows) {
     const auto samples = MakeRulerSamples(
         options_.mode, task_, RequestAt(length), &sources_, tokenizer_);
@@ -101,8 +114,9 @@ class RulerRun {
     if (result_.first_prompt.empty()) {
       result_.first_prompt = encoder.EncodeContext(*requests[0].context);
     }
+    const TextEvalOptions options = OptionsHere();
     const AnsweredRequests answered = AnswerRequests(
-        requests, tokenizer_, model_, text_, &encoder, [&](size_t i) {
+        requests, tokenizer_, model_, options, &encoder, [&](size_t i) {
           return fmt::format("{} at {} tokens, sample {}", task_.name, length,
                              i);
         });

@@ -58,13 +58,16 @@ class Sweeper {
     return kind.alone != nullptr && kind.alone(cell);
   }
   static std::string GroupOf(const Cell& cell) {
-    return cell.kind + (IsAlone(cell) ? " alone" : "");
+    return fmt::format("{} {} {} {}", cell.kind, IsAlone(cell),
+                       cell.axes.value("task", Json()).dump(),
+                       cell.axes.value("length", Json()).dump());
   }
   Progress::Groups ProgressGroups() const {
     Progress::Groups groups;
     for (const Cell* cell : waiting_) {
       Progress::Group& group = groups[GroupOf(*cell)];
       ++group.left;
+      group.kind = cell->kind;
       group.at_a_time = IsAlone(*cell) ? 1 : jobs_;
     }
     return groups;

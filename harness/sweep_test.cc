@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "harness/program_test_util.h"
+#include "models/source_folder.h"
 
 namespace rattn {
 namespace {
@@ -121,7 +122,7 @@ TEST(Sweep, ACrashFailsItsCellAlone) {
 
 TEST(Sweep, AHangEndsAtTheTimeLimit) {
   const TemporaryFolder folder;
-  Json config = Json::parse(FileText(RATTN_SOURCE_DIR "/configs/smoke.json"));
+  Json config = Json::parse(FileText(SourceFolder() / "configs/smoke.json"));
   config["time_limit"] = 10;
   std::ofstream(folder / "limit.json") << config.dump();
   const std::string run = folder / "run";

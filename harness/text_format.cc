@@ -49,6 +49,11 @@ std::string WithCommas(int64_t value) {
   return text;
 }
 
+std::string CountText(double count) {
+  return std::abs(count) < 0x1p62 ? WithCommas(static_cast<int64_t>(count))
+                                  : FormatNumber(count);
+}
+
 std::string FormatNumber(double value, int digits) {
   if (!std::isfinite(value)) return "n/a";
   if (value == 0) return "0";

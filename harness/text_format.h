@@ -9,6 +9,8 @@ namespace rattn {
 
 // 131041 -> "131,041".
 std::string WithCommas(int64_t value);
+// The same of a whole number that a file gives as it likes.
+std::string CountText(double count);
 // 536870912 -> "512 MiB", 1536 -> "1.5 KiB", 999 -> "999 B": binary units, up
 // to four significant digits.
 std::string FormatBytes(double bytes);

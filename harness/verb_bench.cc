@@ -6,6 +6,7 @@
 
 #include "harness/bench_output.h"
 #include "harness/cell_kinds.h"
+#include "harness/flag_grid.h"
 #include "harness/interrupt.h"
 #include "harness/kinds.h"
 #include "harness/machine_peaks.h"
@@ -18,36 +19,29 @@
 namespace rattn {
 namespace {
 
-// A flag that sets a field of kernel cells, with a list of values where the
-// field is an axis.
-struct FieldFlag {
-  const char* flag;
-  const char* field;
-};
-constexpr FieldFlag kAxisFlags[] = {{"--variant", "variant"},
-                                    {"--window", "window_keys"},
-                                    {"--sinks", "sinks"},
-                                    {"--context", "context"},
-                                    {"--phase", "phase"},
-                                    {"--dtype", "dtype"},
-                                    {"--batch", "batch"},
-                                    {"--heads", "query_heads"},
-                                    {"--kv-heads", "kv_heads"},
-                                    {"--head-dim", "head_dim"},
-                                    {"--threads", "threads"},
-                                    {"--chunk", "chunk"},
-                                    {"--state-every", "state_every"},
-                                    {"--absorb-every", "absorb_every"}};
-constexpr FieldFlag kParamFlags[] = {{"--new-tokens", "new_tokens"},
-                                     {"--seed", "seed"},
-                                     {"--min-samples", "min_samples"},
-                                     {"--max-samples", "max_samples"},
-                                     {"--noise", "noise"},
-                                     {"--max-seconds", "max_seconds"}};
+constexpr FieldFlag kFlags[] = {{"--variant", "variant", true},
+                                {"--window", "window_keys", true},
+                                {"--sinks", "sinks", true},
+                                {"--context", "context", true},
+                                {"--phase", "phase", true},
+                                {"--dtype", "dtype", true},
+                                {"--batch", "batch", true},
+                                {"--heads", "query_heads", true},
+                                {"--kv-heads", "kv_heads", true},
+                                {"--head-dim", "head_dim", true},
+                                {"--threads", "threads", true},
+                                {"--chunk", "chunk", true},
+                                {"--state-every", "state_every", true},
+                                {"--absorb-every", "absorb_every", true},
+                                {"--new-tokens", "new_tokens"},
+                                {"--seed", "seed"},
+                                {"--min-samples", "min_samples"},
+                                {"--max-samples", "max_samples"},
+                                {"--noise", "noise"},
+                                {"--max-seconds", "max_seconds"}};
 
 struct BenchOptions {
-  std::vector<std::vector<std::string>> axes{std::size(kAxisFlags)};
-  std::vector<std::string> params{std::size(kParamFlags)};
+  std::unique_ptr<FlagGrid> grid;
   std::vector<std::string> backends = {"cpu"};
   bool cold = false;
   bool rope = false;
@@ -59,35 +53,12 @@ struct BenchOptions {
   BenchOutputOptions output;
 };
 
-// Values of a cell without its backend, one per combination.
-std::vector<Json> Combinations(const BenchOptions& options) {
-  Json base = {{"cold", options.cold},
-               {"rope", options.rope},
-               {"separate_keys", options.separate_keys},
-               {"window_keys", 512}};
-  for (size_t i = 0; i < std::size(kParamFlags); ++i) {
-    if (!options.params[i].empty()) {
-      base[kParamFlags[i].field] = ParseValue(options.params[i]);
-    }
-  }
-  std::vector<Json> all = {base};
-  for (size_t i = 0; i < std::size(kAxisFlags); ++i) {
-    if (options.axes[i].empty()) continue;
-    std::vector<Json> next;
-    for (const Json& values : all) {
-      for (const std::string& text : options.axes[i]) {
-        next.push_back(values);
-        next.back()[kAxisFlags[i].field] = ParseValue(text);
-      }
-    }
-    all = std::move(next);
-  }
-  return all;
-}
-
 std::vector<std::vector<Cell>> Groups(const BenchOptions& options) {
   std::vector<std::vector<Cell>> groups;
-  for (Json& values : Combinations(options)) {
+  for (Json& values :
+       options.grid->Combinations({{"cold", options.cold},
+                                   {"rope", options.rope},
+                                   {"separate_keys", options.separate_keys}})) {
     std::vector<Cell> group;
     for (const std::string& backend : options.backends) {
       values["backend"] = backend;
@@ -147,23 +118,8 @@ int RunBench(const BenchOptions& options) {
 
 void AddBench(CLI::App& app, Action* action) {
   auto options = std::make_shared<BenchOptions>();
-  const Fields& fields = KernelCellKind().fields();
-  const auto help = [&](const FieldFlag& flag) {
-    const Field& field = *FindField(fields, flag.field);
-    return fmt::format("{} (default: {})", field.help,
-                       std::string(flag.field) == "window_keys"
-                           ? "512"
-                           : ValueText(field.fallback));
-  };
-  for (size_t i = 0; i < std::size(kAxisFlags); ++i) {
-    app.add_option(kAxisFlags[i].flag, options->axes[i],
-                   help(kAxisFlags[i]) + "; a list")
-        ->delimiter(',');
-  }
-  for (size_t i = 0; i < std::size(kParamFlags); ++i) {
-    app.add_option(kParamFlags[i].flag, options->params[i],
-                   help(kParamFlags[i]));
-  }
+  options->grid = std::make_unique<FlagGrid>(
+      app, KernelCellKind().fields(), kFlags, Json{{"window_keys", 512}});
   app.add_option("--backend", options->backends,
                  "backends, timed in turn; a list")
       ->delimiter(',')

@@ -36,12 +36,11 @@ Checkpoints from disk, with lm-eval's prompts, scores and files:
   rattn eval --model DIR --data DATA --tasks mmlu,hellaswag --num_fewshot 5
   rattn eval --model DIR --data DATA --tasks ruler --lengths 4096,8192 --window 256)";
 
-// A folder with config.json is a checkpoint from disk, and tasks on real text
-// want one.
+// Tasks on real text want a checkpoint from disk.
 bool IsFromDisk(const EvalVerbOptions& options, const Json& fields) {
   return !options.from_disk.tasks.empty() ||
          (fields.contains("model") &&
-          IsCheckpointFolder(ValueText(fields["model"])));
+          IsCheckpoint(ValueText(fields["model"])));
 }
 
 int RunFromDisk(const EvalVerbOptions& options, const Json& fields) {

@@ -11,6 +11,7 @@ void AddPlan(CLI::App& app, Action* action);
 void AddSweep(CLI::App& app, Action* action);
 void AddApply(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);
+void AddSpeed(CLI::App& app, Action* action);
 void AddMask(CLI::App& app, Action* action);
 void AddMemory(CLI::App& app, Action* action);
 void AddRoofline(CLI::App& app, Action* action);

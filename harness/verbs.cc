@@ -22,6 +22,10 @@ std::span<const Verb> Verbs() {
            "rattn bench --variant full,swa,rattention --window 512 --context "
            "8192 --phase forward",
            AddBench},
+      Verb{"speed", "prompt and generation speed of a checkpoint from disk",
+           "rattn speed --model smollm2-135m --window null,256 --prompt "
+           "512,2048 --generate 128",
+           AddSpeed},
       Verb{"mask", "what a query sees, in every window convention",
            "rattn mask --variant rattention --window 4 --length 12", AddMask},
       Verb{"memory", "bytes of keys, values and states of any model",

@@ -34,7 +34,6 @@ constexpr MixerSpec WindowAndMemory(FeatureMap map, Combine combine) {
   return spec;
 }
 
-constexpr std::string_view kRattentionPaper = "arXiv 2506.15545";
 constexpr std::string_view kAblations = "arXiv 2506.15545, table 4";
 constexpr std::string_view kSinks = "arXiv 2309.17453, section 3.2";
 constexpr std::string_view kLinear = "arXiv 2006.16236, section 3.2";

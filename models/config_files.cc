@@ -8,6 +8,7 @@
 
 #include "kernels/nearest_name.h"
 #include "models/error.h"
+#include "models/source_folder.h"
 
 namespace rattn {
 namespace {
@@ -33,7 +34,7 @@ std::string ConfigsFolder() {
     if (IsConfigs(folder / "configs")) return folder / "configs";
     folder = folder.parent_path();
   }
-  const fs::path source = fs::path(RATTN_SOURCE_DIR) / "configs";
+  const fs::path source = SourceFolder() / "configs";
   if (IsConfigs(source)) return source;
   throw UserError(
       "no configs folder found: set RATTN_CONFIGS to the configs folder of the "

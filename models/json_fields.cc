@@ -20,11 +20,8 @@ std::string WithoutPrefix(const std::string& message) {
   return end == std::string::npos ? message : message.substr(end + 2);
 }
 
-std::string OneLine(std::string text) {
+std::string Shortened(std::string text) {
   constexpr size_t kLongest = 200;
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  }
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
   return text;
 }
@@ -51,7 +48,7 @@ class Guard {
       }
       if (!seen_[depth].insert(key).second) {
         throw UserError(fmt::format("{}: key \"{}\" stands twice in one object",
-                                    origin_, OneLine(key)));
+                                    origin_, Shortened(key)));
       }
     }
     return true;
@@ -79,7 +76,7 @@ Json ParseJsonText(std::string_view text, const std::string& origin) {
         });
   } catch (const Json::exception& e) {
     throw UserError(fmt::format("{}: not valid JSON: {}", origin,
-                                OneLine(WithoutPrefix(e.what()))));
+                                Shortened(WithoutPrefix(e.what()))));
   }
 }
 
@@ -122,7 +119,7 @@ void ThrowType(const std::string& origin, const std::string& path,
   throw UserError(fmt::format(
       "{}: {} must be {}, not {}", origin,
       path.empty() ? "the file" : "\"" + path + "\"", expected,
-      OneLine(got.dump(-1, ' ', false, Json::error_handler_t::replace))));
+      Shortened(got.dump(-1, ' ', false, Json::error_handler_t::replace))));
 }
 
 void ThrowMissing(const std::string& origin, const std::string& path) {
@@ -134,7 +131,7 @@ void CheckKeys(const std::string& origin, const std::string& path,
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       throw UserError(fmt::format("{}: unknown key \"{}\"{}", origin,
-                                  OneLine(Join(path, key)),
+                                  Shortened(Join(path, key)),
                                   NearestHint(key, known)));
     }
   }

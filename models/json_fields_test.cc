@@ -115,6 +115,13 @@ TEST(JsonFields, RefusesWhatIsNotJson) {
             "");
 }
 
+TEST(JsonFields, ErrorsAreOneLineWhateverTheText) {
+  const std::string error = UserError("key \"a\nb\": bad").what();
+  EXPECT_EQ(error, "key \"a b\": bad");
+  EXPECT_LT(std::string(UserError(std::string(1 << 20, 'x')).what()).size(),
+            size_t{1} << 15);
+}
+
 TEST(JsonFields, RefusesDeepAndWideText) {
   EXPECT_THAT(ErrorOf(std::string(100000, '[')), HasSubstr("nested deeper"));
   std::string wide = "{";

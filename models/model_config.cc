@@ -105,10 +105,17 @@ void CheckMixer(const Checker& check, const ModelConfig& config,
   }
 }
 
+// An upper bound of the weights, so that no count of them leaves 64 bits.
+double MostWeights(const ModelConfig& c) {
+  const double attention = 4.0 * c.query_heads * c.head_dim;
+  const double feed_forward = 3.0 * c.experts * c.ffn_dim;
+  return c.layers * c.d_model * (attention + feed_forward);
+}
+
 void CheckConfig(const ModelConfig& c, const std::string& origin) {
   const Checker check(origin);
   check.Holds(!c.name.empty(), "\"name\" is empty");
-  // Bounds far above any model keep every product of these inside 64 bits.
+  // Bounds far above any model.
   check.Range("vocab_size", c.vocab_size, 0, 1 << 26);
   check.Range("d_model", c.d_model, 1, 1 << 20);
   check.Range("layers", c.layers, 1, 1 << 14);
@@ -124,6 +131,7 @@ void CheckConfig(const ModelConfig& c, const std::string& origin) {
   check.Holds(c.query_heads % c.kv_heads == 0,
               fmt::format("\"kv_heads\" ({}) must divide \"query_heads\" ({})",
                           c.kv_heads, c.query_heads));
+  check.Holds(MostWeights(c) < 0x1p60, "more than 2^60 weights");
   check.Holds(!c.pattern.empty(), "\"pattern\" is an empty list");
   for (const std::string& kind : c.pattern) {
     check.OneOf("pattern", kind, {"local", "global"});

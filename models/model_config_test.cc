@@ -144,6 +144,14 @@ TEST(ModelConfig, RefusesWhatCannotBeBuilt) {
   EXPECT_THAT(ErrorWith("/local/rope_layout", "x"), HasSubstr("rope_layout"));
 }
 
+TEST(ModelConfig, RefusesCountsOfWeightsBeyond64Bits) {
+  Json json = SmallModel();
+  json["layers"] = json["experts"] = 1 << 14;
+  json["d_model"] = 1 << 20;
+  json["ffn_dim"] = 1 << 22;
+  EXPECT_THAT(ErrorOf(json), HasSubstr("weights"));
+}
+
 TEST(ModelConfig, AKindInThePatternMustBeDescribed) {
   Json json = SmallModel();
   json.erase("local");

@@ -21,6 +21,8 @@ struct ExecutionOptions {
   std::string backend = "cpu";  // of the mixers; "aten" = plain LibTorch ops
   std::string dtype = "fp32";   // "bf16": compute, with fp32 master weights
   int threads = 0;              // 0 = all
+  int64_t batch = 0;            // sequences that score or generate side by
+                                // side at most; 0 = what is fast
 };
 
 struct TrainOptions {

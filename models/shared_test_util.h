@@ -10,13 +10,14 @@
 #include <string>
 
 #include "models/json_fields.h"
+#include "models/source_folder.h"
 
 namespace rattn {
 
 inline std::filesystem::path SharedPath(const std::string& below) {
   const char* shared = std::getenv("RATTN_SHARED");
-  return std::filesystem::path(shared ? shared
-                                      : RATTN_SOURCE_DIR "/../shared") /
+  return (shared ? std::filesystem::path(shared)
+                 : SourceFolder() / "../shared") /
          below;
 }
 

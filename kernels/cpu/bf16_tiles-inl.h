@@ -34,6 +34,12 @@ inline constexpr int64_t kOperandTile = kSide * kDepth;  // bf16 values
 inline constexpr int64_t kResultTile = kSide * kSide;    // fp32 values
 inline constexpr int64_t kHeight = 8;  // rows of C that registers hold at once
 
+// Up to so many rows of C the time of a product is that of reading B: its tiles
+// are fetched so many values ahead. One row, 57 MB of B: 63 % of the read
+// bandwidth without, 81 % 1024 ahead, 94 % at 2048, 85 % at 4096 and 8192.
+inline constexpr int kFewRows = 4;
+inline constexpr int64_t kAhead = 2048;
+
 // The instructions themselves: intrinsics would need a target beyond
 // Highway's, and GCC's are this text as well.
 HWY_INLINE __m512 PairProducts(__m512 sum, __m512i left, __m512i right) {
@@ -127,16 +133,16 @@ HWY_INLINE void AmxResultTiles(int64_t i, int64_t j, int64_t depth,
   if constexpr (kDown && kRight) TileStore<3>(c.At(i + 1, j + 1), ld);
 }
 
-// kHeight rows of a left tile times kColumns right tiles, sums in kHeight *
+// kRows rows of a left tile times kColumns right tiles, sums in kRows *
 // kColumns registers: at 8 x 2 ten loads feed sixteen dot products, and both
 // stay below two per cycle, what processors have.
-template <bool kAdd, int kColumns>
+template <bool kAdd, int kColumns, int kRows = kHeight>
 HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
                            int64_t b_along, int64_t depth, float* const* c,
                            int64_t ld) {
-  __m512 sum[kHeight][kColumns];
+  __m512 sum[kRows][kColumns];
 #pragma GCC unroll 8
-  for (int r = 0; r < kHeight; ++r) {
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < kColumns; ++j) {
       sum[r][j] = kAdd ? _mm512_load_ps(c[j] + r * ld) : _mm512_setzero_ps();
@@ -148,10 +154,14 @@ HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
       __m512i right[kColumns];
 #pragma GCC unroll 2
       for (int j = 0; j < kColumns; ++j) {
-        right[j] = _mm512_load_si512(b[j] + k * b_along + p * kDepth);
+        const Bf16* at = b[j] + k * b_along + p * kDepth;
+        right[j] = _mm512_load_si512(at);
+        if constexpr (kRows <= kFewRows) {
+          _mm_prefetch(at + kAhead, _MM_HINT_T0);
+        }
       }
 #pragma GCC unroll 8
-      for (int r = 0; r < kHeight; ++r) {
+      for (int r = 0; r < kRows; ++r) {
         int pair;
         std::memcpy(&pair, a + r * kDepth + 2 * p, sizeof(pair));
         const __m512i left = _mm512_set1_epi32(pair);
@@ -163,7 +173,7 @@ HWY_INLINE void VectorRows(const Bf16* a, int64_t a_along, const Bf16* const* b,
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < kHeight; ++r) {
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int j = 0; j < kColumns; ++j) {
       _mm512_store_ps(c[j] + r * ld, sum[r][j]);

@@ -9,9 +9,6 @@
 namespace rattn {
 namespace {
 
-// Bounds the work at one place of a text.
-constexpr size_t kLongestContent = 1024;
-
 uint64_t Edge(uint32_t node, char byte) {
   return (uint64_t{node} << 8) | static_cast<uint8_t>(byte);
 }
@@ -33,8 +30,8 @@ bool WordBeginsAt(std::string_view text, size_t at) {
   return at < text.size() && IsWordCharacter(NextCodePoint(text, &at));
 }
 
-size_t SpacesBefore(std::string_view text, size_t at) {
-  while (at > 0) {
+size_t SpacesBefore(std::string_view text, size_t at, size_t least) {
+  while (at > least) {
     const size_t before = PreviousCharacter(text, at);
     size_t after = before;
     if (!IsWhiteSpace(NextCodePoint(text, &after))) break;
@@ -121,8 +118,9 @@ std::vector<Segment> AddedTokenFinder::Split(std::string_view text) const {
         (WordEndsAt(text, begin) || WordBeginsAt(text, end))) {
       continue;
     }
-    if (token.lstrip) begin = SpacesBefore(text, begin);
-    if (token.rstrip) end = SpacesBehind(text, end);
+    // Not behind `done`: what lies there was walked over before.
+    if (token.lstrip) begin = SpacesBefore(text, begin, done);
+    if (token.rstrip) end = SpacesBehind(text, std::max(end, done));
     begin = std::max(begin, done);
     if (begin > done) segments.push_back({{done, begin}, -1});
     segments.push_back({{begin, end}, token.id});

@@ -24,6 +24,9 @@ struct AddedToken {
   bool rstrip = false;       // takes the white space behind it
 };
 
+// Bounds the work at one place of a text.
+inline constexpr size_t kLongestContent = 1024;
+
 // Reads the fields of AddedToken; the id must be below `id_limit`.
 AddedToken ReadAddedToken(const Component& component, int64_t id,
                           int64_t id_limit);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "models/json_fields.h"
+#include "models/source_folder.h"
 #include "models/tokenizer.h"
 #include "models/tokenizer/test_folder.h"
 
@@ -10,9 +11,8 @@ namespace rattn {
 namespace {
 
 const Json& Data() {
-  static const Json data =
-      ReadJsonFile(std::string(RATTN_SOURCE_DIR) +
-                   "/models/tokenizer/testdata/components.json");
+  static const Json data = ReadJsonFile(
+      SourceFolder() / "models/tokenizer/testdata/components.json");
   return data;
 }
 

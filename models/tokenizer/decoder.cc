@@ -23,8 +23,8 @@ Decoder MakeSequence(const Component& component) {
   for (const Component& child : component.List("decoders")) {
     steps.push_back(MakeDecoder(child));
   }
-  return [steps](Pieces* pieces) {
-    for (const Decoder& step : steps) step(pieces);
+  return [steps](Pieces* pieces, const TextLimit& limit) {
+    for (const Decoder& step : steps) step(pieces, limit);
   };
 }
 
@@ -40,7 +40,7 @@ std::string BytesOf(const std::string& piece) {
 }
 
 Decoder MakeByteLevel(const Component&) {
-  return [](Pieces* pieces) {
+  return [](Pieces* pieces, const TextLimit&) {
     std::string bytes;
     for (const std::string& piece : *pieces) bytes += BytesOf(piece);
     *pieces = {ToValidUtf8(bytes)};
@@ -48,12 +48,15 @@ Decoder MakeByteLevel(const Component&) {
 }
 
 Decoder MakeReplace(const Component& component) {
-  return [pattern = PatternOf(component),
-          content = component.String("content")](Pieces* pieces) {
-    for (std::string& piece : *pieces) {
-      piece = ReplaceAll(pattern, piece, content);
-    }
-  };
+  return
+      [pattern = PatternOf(component), content = component.String("content")](
+          Pieces* pieces, const TextLimit& limit) {
+        size_t bytes = 0;
+        for (std::string& piece : *pieces) {
+          piece = ReplaceAll(pattern, piece, content, limit);
+          limit.Check(bytes += piece.size());
+        }
+      };
 }
 
 // Bytes that are no UTF-8 together are one U+FFFD each.
@@ -68,7 +71,7 @@ void FlushBytes(std::string* bytes, Pieces* out) {
 }
 
 Decoder MakeByteFallback(const Component&) {
-  return [](Pieces* pieces) {
+  return [](Pieces* pieces, const TextLimit&) {
     Pieces out;
     std::string bytes;
     for (std::string& piece : *pieces) {
@@ -85,7 +88,7 @@ Decoder MakeByteFallback(const Component&) {
 }
 
 Decoder MakeFuse(const Component&) {
-  return [](Pieces* pieces) {
+  return [](Pieces* pieces, const TextLimit&) {
     *pieces = {fmt::format("{}", fmt::join(*pieces, ""))};
   };
 }
@@ -93,15 +96,18 @@ Decoder MakeFuse(const Component&) {
 Decoder MakeStrip(const Component& component) {
   return [content = component.String("content"),
           most_left = component.Int("start", 0),
-          most_right = component.Int("stop", 0)](Pieces* pieces) {
+          most_right = component.Int("stop", 0)](Pieces* pieces,
+                                                 const TextLimit&) {
     if (content.empty()) return;
     for (std::string& piece : *pieces) {
-      for (int64_t i = 0; i < most_left && piece.starts_with(content); ++i) {
-        piece.erase(0, content.size());
+      std::string_view rest = piece;
+      for (int64_t i = 0; i < most_left && rest.starts_with(content); ++i) {
+        rest.remove_prefix(content.size());
       }
-      for (int64_t i = 0; i < most_right && piece.ends_with(content); ++i) {
-        piece.resize(piece.size() - content.size());
+      for (int64_t i = 0; i < most_right && rest.ends_with(content); ++i) {
+        rest.remove_suffix(content.size());
       }
+      piece = std::string(rest);
     }
   };
 }
@@ -111,10 +117,11 @@ Decoder MakeMetaspace(const Component& component) {
       "prepend_scheme",
       component.Bool("add_prefix_space", true) ? "always" : "never");
   const Pattern mark = LiteralPattern(component.String("replacement"));
-  return [mark, prepends = scheme != "never"](Pieces* pieces) {
+  return [mark, prepends = scheme != "never"](Pieces* pieces,
+                                              const TextLimit& limit) {
     for (size_t i = 0; i < pieces->size(); ++i) {
       const bool dropped = i == 0 && prepends;
-      (*pieces)[i] = ReplaceAll(mark, (*pieces)[i], dropped ? "" : " ");
+      (*pieces)[i] = ReplaceAll(mark, (*pieces)[i], dropped ? "" : " ", limit);
     }
   };
 }

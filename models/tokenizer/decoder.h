@@ -6,11 +6,14 @@
 #include <vector>
 
 #include "models/tokenizer/component.h"
+#include "models/tokenizer/text_limit.h"
 
 namespace rattn {
 
-// Rewrites a list of pieces; the text is what they give when joined.
-using Decoder = std::function<void(std::vector<std::string>* pieces)>;
+// Rewrites a list of pieces; the text is what they give when joined. Throws
+// UserError beyond the limit.
+using Decoder = std::function<void(std::vector<std::string>* pieces,
+                                   const TextLimit& limit)>;
 
 // Throws UserError that names an unsupported type.
 Decoder MakeDecoder(const Component& component);

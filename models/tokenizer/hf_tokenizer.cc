@@ -44,12 +44,16 @@ class HfTokenizer : public BaseTokenizer {
   explicit HfTokenizer(const TokenizerFile& file);
   void ReadAddedTokens(const Component& root);
   void ReadAround(const Component& root);
+  std::string NormalizedContent(const Component& component,
+                                std::string content) const;
   int32_t IdOf(const std::string& text) const;
   void EncodePlain(std::string_view text, bool at_start, Bpe::Cache* cache,
                    std::vector<int32_t>* ids) const;
-  void EncodeNormalized(std::string_view text, bool at_start, Bpe::Cache* cache,
+  void EncodeNormalized(std::string_view text, bool at_start,
+                        const TextLimit& limit, Bpe::Cache* cache,
                         std::vector<int32_t>* ids) const;
 
+  std::string path_;
   std::unique_ptr<Bpe> bpe_;
   Normalizer normalizer_;  // these three may be empty
   PreTokenizer pre_tokenizer_;
@@ -57,7 +61,7 @@ class HfTokenizer : public BaseTokenizer {
   AddedTokenFinder raw_, normalized_;  // by the text that they are found in
 };
 
-HfTokenizer::HfTokenizer(const TokenizerFile& file) {
+HfTokenizer::HfTokenizer(const TokenizerFile& file) : path_(file.path) {
   const Component root(file.rest, file.path, "");
   bpe_ = std::make_unique<Bpe>(file, root.Child("model"));
   size_ = bpe_->size();
@@ -82,13 +86,21 @@ void HfTokenizer::ReadAddedTokens(const Component& root) {
     if (known >= 0) token.id = known;
     Register(token);
     if (token.normalized) {
-      std::string content = token.content;
-      if (normalizer_) normalizer_(&content);
-      normalized_.Add(token, content);
+      normalized_.Add(token, NormalizedContent(component, token.content));
     } else {
       raw_.Add(token, token.content);
     }
   }
+}
+
+std::string HfTokenizer::NormalizedContent(const Component& component,
+                                           std::string content) const {
+  if (normalizer_) normalizer_(&content, TextLimit(content.size(), path_));
+  if (content.size() > kLongestContent) {
+    component.Fail(fmt::format("has a normalized content of over {} bytes",
+                               kLongestContent));
+  }
+  return content;
 }
 
 void HfTokenizer::ReadAround(const Component& root) {
@@ -129,22 +141,23 @@ void HfTokenizer::EncodePlain(std::string_view text, bool at_start,
                               Bpe::Cache* cache,
                               std::vector<int32_t>* ids) const {
   std::string normal(text);
-  if (normalizer_) normalizer_(&normal);
+  const TextLimit limit(text.size(), path_);
+  if (normalizer_) normalizer_(&normal, limit);
   for (const Segment& segment : normalized_.Split(normal)) {
     const auto [begin, end] = segment.range;
     if (segment.id >= 0) {
       ids->push_back(segment.id);
     } else {
       EncodeNormalized(std::string_view(normal).substr(begin, end - begin),
-                       at_start && begin == 0, cache, ids);
+                       at_start && begin == 0, limit, cache, ids);
     }
   }
 }
 
 void HfTokenizer::EncodeNormalized(std::string_view text, bool at_start,
-                                   Bpe::Cache* cache,
+                                   const TextLimit& limit, Bpe::Cache* cache,
                                    std::vector<int32_t>* ids) const {
-  Words words{std::string(text), {{0, text.size()}}, at_start};
+  Words words{std::string(text), {{0, text.size()}}, at_start, limit};
   if (pre_tokenizer_) pre_tokenizer_(&words);
   for (const auto& [begin, end] : words.ranges) {
     const std::string_view all = words.text;
@@ -155,6 +168,7 @@ void HfTokenizer::EncodeNormalized(std::string_view text, bool at_start,
 std::string HfTokenizer::Decode(std::span<const int32_t> ids,
                                 bool skip_special) const {
   std::vector<std::string> pieces;
+  size_t bytes = 0;
   for (const int32_t id : ids) {
     // Models have more rows than their vocabulary has pieces; such ids say
     // nothing.
@@ -162,9 +176,10 @@ std::string HfTokenizer::Decode(std::span<const int32_t> ids,
     const AddedToken* added = FindAdded(id);
     if (skip_special && added != nullptr && added->special) continue;
     pieces.push_back(Piece(id));
+    bytes += pieces.back().size();
   }
   if (!decoder_) return fmt::format("{}", fmt::join(pieces, " "));
-  decoder_(&pieces);
+  decoder_(&pieces, TextLimit(bytes, path_));
   return fmt::format("{}", fmt::join(pieces, ""));
 }
 

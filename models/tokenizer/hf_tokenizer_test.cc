@@ -94,6 +94,51 @@ TEST_F(HfTokenizerTest, LongWordsAreQuick) {
   EXPECT_EQ(tokenizer->Encode(text, false).size(), 50'000u);
 }
 
+// So is a run of spaces when the token takes the spaces around it.
+TEST_F(HfTokenizerTest, TokensInLongRunsOfSpacesAreQuick) {
+  Json file = SmallFile();
+  file["added_tokens"][0].update(
+      {{"content", " "}, {"lstrip", true}, {"rstrip", true}});
+  const auto ids = Load(file)->Encode(std::string(200'000, ' '), false);
+  EXPECT_EQ(ids.size(), 200'000u);
+}
+
+// Each step makes two bytes of every one.
+Json Doubling(int steps) {
+  Json all = Json::array();
+  for (int i = 0; i < steps; ++i) {
+    all.push_back({{"type", "Replace"},
+                   {"pattern", {{"String", "a"}}},
+                   {"content", "aa"}});
+  }
+  return all;
+}
+
+TEST_F(HfTokenizerTest, TextsThatGrowAndGrowAreErrors) {
+  Json file = SmallFile();
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", Doubling(60)}};
+  EXPECT_THROW(Load(file)->Encode("a", false), UserError);
+  file["added_tokens"][0].update({{"content", "a"}, {"normalized", true}});
+  EXPECT_THAT(ErrorOf(file), HasSubstr("over"));
+  file = SmallFile();
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", Doubling(60)}};
+  const std::vector<int32_t> ids = {0};
+  EXPECT_THROW(Load(file)->Decode(ids, false), UserError);
+}
+
+TEST_F(HfTokenizerTest, TemplatesThatRepeatLongListsAreErrors) {
+  Json file = SmallFile();
+  Json& added = file["post_processor"];
+  added = {{"type", "TemplateProcessing"},
+           {"single", Json::array()},
+           {"special_tokens", {{"q", {{"ids", std::vector<int>(100, 1)}}}}}};
+  for (int i = 0; i < 100; ++i) {
+    added["single"].push_back({{"SpecialToken", {{"id", "q"}}}});
+  }
+  added["single"].push_back({{"Sequence", {{"id", "A"}}}});
+  EXPECT_THAT(ErrorOf(file), HasSubstr("more than 1024 ids"));
+}
+
 TEST_F(HfTokenizerTest, InvalidUtf8BecomesTheReplacementCharacter) {
   Json file = SmallFile();
   file["model"]["vocab"]["\uFFFD"] = 6;

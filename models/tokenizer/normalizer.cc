@@ -13,7 +13,9 @@ namespace {
 
 template <NormalForm form>
 Normalizer MakeForm(const Component&) {
-  return [](std::string* text) { *text = Normalized(form, *text); };
+  return [](std::string* text, const TextLimit&) {
+    *text = Normalized(form, *text);
+  };
 }
 
 Normalizer MakeSequence(const Component& component) {
@@ -21,26 +23,31 @@ Normalizer MakeSequence(const Component& component) {
   for (const Component& child : component.List("normalizers")) {
     steps.push_back(MakeNormalizer(child));
   }
-  return [steps](std::string* text) {
-    for (const Normalizer& step : steps) step(text);
+  return [steps](std::string* text, const TextLimit& limit) {
+    for (const Normalizer& step : steps) {
+      step(text, limit);
+      limit.Check(text->size());
+    }
   };
 }
 
 Normalizer MakePrepend(const Component& component) {
-  return [prefix = component.String("prepend")](std::string* text) {
+  return [prefix = component.String("prepend")](std::string* text,
+                                                const TextLimit&) {
     if (!text->empty()) text->insert(0, prefix);
   };
 }
 
 Normalizer MakeReplace(const Component& component) {
-  return [pattern = PatternOf(component),
-          content = component.String("content")](std::string* text) {
-    *text = ReplaceAll(pattern, *text, content);
-  };
+  return
+      [pattern = PatternOf(component), content = component.String("content")](
+          std::string* text, const TextLimit& limit) {
+        *text = ReplaceAll(pattern, *text, content, limit);
+      };
 }
 
 Normalizer MakeLowercase(const Component&) {
-  return [](std::string* text) {
+  return [](std::string* text, const TextLimit&) {
     std::string lower;
     for (size_t at = 0; at < text->size();) {
       AppendLower(NextCodePoint(*text, &at), &lower);
@@ -50,14 +57,15 @@ Normalizer MakeLowercase(const Component&) {
 }
 
 Normalizer MakeStripAccents(const Component&) {
-  return [](std::string* text) {
-    *text = ReplaceAll(CharacterPattern(IsMark), *text, "");
+  return [](std::string* text, const TextLimit& limit) {
+    *text = ReplaceAll(CharacterPattern(IsMark), *text, "", limit);
   };
 }
 
 Normalizer MakeStrip(const Component& component) {
   return [left = component.Bool("strip_left", true),
-          right = component.Bool("strip_right", true)](std::string* text) {
+          right = component.Bool("strip_right", true)](std::string* text,
+                                                       const TextLimit&) {
     size_t begin = text->size(), end = 0;  // of all that is not white space
     for (size_t at = 0; at < text->size();) {
       const size_t start = at;
@@ -71,7 +79,9 @@ Normalizer MakeStrip(const Component& component) {
 }
 
 Normalizer MakeByteLevel(const Component&) {
-  return [](std::string* text) { *text = ToByteCharacters(*text); };
+  return [](std::string* text, const TextLimit&) {
+    *text = ToByteCharacters(*text);
+  };
 }
 
 struct Maker {

@@ -91,9 +91,10 @@ Pattern PatternOf(const Component& component) {
 }
 
 std::string ReplaceAll(const Pattern& pattern, std::string_view text,
-                       std::string_view with) {
+                       std::string_view with, const TextLimit& limit) {
   std::vector<ByteRange> matches;
   pattern(text, &matches);
+  if (!with.empty()) limit.Check(text.size() + matches.size() * with.size());
   std::string out;
   size_t end = 0;
   for (const ByteRange& match : matches) {

@@ -9,6 +9,7 @@
 
 #include "models/tokenizer/component.h"
 #include "models/tokenizer/regex.h"
+#include "models/tokenizer/text_limit.h"
 
 namespace rattn {
 
@@ -22,9 +23,9 @@ Pattern LiteralPattern(const std::string& text);
 // Single characters that `holds` is true of.
 Pattern CharacterPattern(bool (*holds)(char32_t));
 
-// Every match replaced by `with`.
+// Every match replaced by `with`. Throws UserError beyond the limit.
 std::string ReplaceAll(const Pattern& pattern, std::string_view text,
-                       std::string_view with);
+                       std::string_view with, const TextLimit& limit);
 
 enum class SplitBehavior {
   kRemoved,

@@ -1,5 +1,7 @@
 #include "models/tokenizer/post_processor.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 namespace rattn {
@@ -27,6 +29,14 @@ void AppendSpecial(const Component& component, const std::string& name,
   for (const Json& id : *list) ids->push_back(IdOf(special, id));
 }
 
+// A template can name a long list of ids again and again.
+void CheckCount(const Component& component, const AddedAround& added) {
+  constexpr size_t kMostIds = 1024;
+  if (added.before.size() + added.after.size() > kMostIds) {
+    component.Fail(fmt::format("adds more than {} ids", kMostIds));
+  }
+}
+
 AddedAround ReadTemplate(const Component& component) {
   AddedAround added;
   bool text_seen = false;
@@ -37,6 +47,7 @@ AddedAround ReadTemplate(const Component& component) {
     } else {
       AppendSpecial(component, item.Child("SpecialToken").String("id"),
                     text_seen ? &added.after : &added.before);
+      CheckCount(component, added);
     }
   }
   if (!text_seen) component.Fail("has no place for the text in \"single\"");
@@ -63,6 +74,7 @@ AddedAround ReadSequence(const Component& component) {
     all.before.insert(all.before.begin(), added.before.begin(),
                       added.before.end());
     all.after.insert(all.after.end(), added.after.begin(), added.after.end());
+    CheckCount(component, all);
   }
   return all;
 }

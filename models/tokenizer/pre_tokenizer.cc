@@ -42,6 +42,7 @@ void RewriteWords(Words* words, Rewrite rewrite) {
   for (ByteRange& range : words->ranges) {
     const size_t begin = text.size();
     text += rewrite(TextOf(*words, range), first);
+    words->limit.Check(text.size());
     range = {begin, text.size()};
     first = false;
   }
@@ -107,7 +108,8 @@ PreTokenizer MakeMetaspace(const Component& component) {
       Splitter(LiteralPattern(mark), SplitBehavior::kMergedWithNext);
   return [=, splits = component.Bool("split", true)](Words* words) {
     RewriteWords(words, [&](std::string_view word, bool first) {
-      const std::string marked = ReplaceAll(LiteralPattern(" "), word, mark);
+      const std::string marked =
+          ReplaceAll(LiteralPattern(" "), word, mark, words->limit);
       const bool wanted =
           prepend == Prepend::kAlways || (prepend == Prepend::kFirst && first);
       return wanted && !marked.starts_with(mark) ? mark + marked : marked;

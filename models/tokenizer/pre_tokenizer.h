@@ -8,6 +8,7 @@
 
 #include "models/tokenizer/component.h"
 #include "models/tokenizer/regex.h"
+#include "models/tokenizer/text_limit.h"
 
 namespace rattn {
 
@@ -15,6 +16,7 @@ struct Words {
   std::string text;               // valid UTF-8
   std::vector<ByteRange> ranges;  // of `text`, in order, none of them empty
   bool at_start = true;           // the first word begins the whole input
+  TextLimit limit;
 };
 
 using PreTokenizer = std::function<void(Words* words)>;

@@ -46,8 +46,11 @@ PieceRunner::PieceRunner(const Transformer& model, const ModelWeights& weights,
   }
 }
 
-std::vector<PieceRunner::Ready> PieceRunner::TakeBatch() {
-  std::vector<Ready> batch;
+std::vector<PieceRunner::Piece> PieceRunner::TakeBatch(
+    const WantsCaches& wants_caches) {
+  std::vector<Piece> batch;
+  // 0 stands for all that are ready.
+  int64_t sequences_left = model_.execution().batch;
   int64_t tokens = 0, bytes = 0;
   while (!ready_.empty()) {
     const PrefixNode& node = tree_.node(ready_.back().node);
@@ -56,10 +59,27 @@ std::vector<PieceRunner::Ready> PieceRunner::TakeBatch() {
     if (!batch.empty() && (tokens > kBatchTokens || bytes > kBatchCacheBytes)) {
       break;
     }
-    batch.push_back(std::move(ready_.back()));
+    batch.push_back({std::move(ready_.back())});
     ready_.pop_back();
+    TakeChain(wants_caches, &tokens, &batch);
+    if (--sequences_left == 0) break;
   }
   return batch;
+}
+
+// Adds the only children of the batch's last node.
+void PieceRunner::TakeChain(const WantsCaches& wants_caches, int64_t* tokens,
+                            std::vector<Piece>* batch) const {
+  for (;;) {
+    const size_t last = batch->back().ready.node;
+    const std::vector<size_t>& children = tree_.node(last).children;
+    if (children.size() != 1 || wants_caches(last)) return;
+    const PrefixNode& child = tree_.node(children.front());
+    const int64_t sum = *tokens + child.end - child.begin;
+    if (sum > kBatchTokens) return;
+    *tokens = sum;
+    batch->push_back({{children.front(), nullptr}, /*follows=*/true});
+  }
 }
 
 // The last child takes the caches themselves, the others copies.
@@ -81,20 +101,22 @@ std::shared_ptr<Caches> PieceRunner::TakeCaches(State* parent) const {
   return caches;
 }
 
-bool PieceRunner::Step(const WantedRows& wanted, const NodeDone& done) {
-  const std::vector<Ready> batch = TakeBatch();
+bool PieceRunner::Step(const WantedRows& wanted,
+                       const WantsCaches& wants_caches, const NodeDone& done) {
+  const std::vector<Piece> batch = TakeBatch(wants_caches);
   if (batch.empty()) return false;
   std::vector<const PrefixNode*> nodes;
   std::vector<std::shared_ptr<Caches>> caches;
   std::vector<CachedPiece> pieces;
   std::vector<int64_t> places, counts;
   int64_t first = 0;
-  for (const Ready& ready : batch) {
-    const PrefixNode& node = tree_.node(ready.node);
+  for (const Piece& piece : batch) {
+    const PrefixNode& node = tree_.node(piece.ready.node);
     nodes.push_back(&node);
-    caches.push_back(TakeCaches(ready.parent.get()));
+    caches.push_back(piece.follows ? caches.back()
+                                   : TakeCaches(piece.ready.parent.get()));
     pieces.push_back({node.end - node.begin, caches.back().get()});
-    const std::vector<int64_t> rows = wanted(ready.node);
+    const std::vector<int64_t> rows = wanted(piece.ready.node);
     counts.push_back(static_cast<int64_t>(rows.size()));
     for (const int64_t row : rows) places.push_back(first + row - node.begin);
     first += node.end - node.begin;
@@ -106,13 +128,15 @@ bool PieceRunner::Step(const WantedRows& wanted, const NodeDone& done) {
   bool goes_on = true;
   first = 0;
   for (size_t i = 0; i < batch.size(); ++i) {
-    const std::vector<size_t>& children = nodes[i]->children;
-    auto state = std::make_shared<State>(caches[i], children.size());
-    goes_on = goes_on && done(batch[i].node, hidden.narrow(0, first, counts[i]),
-                              caches[i]);
-    caches[i].reset();
-    for (const size_t child : children) next.push_back({child, state});
+    const size_t node = batch[i].ready.node;
+    goes_on = goes_on && done(node, hidden.narrow(0, first, counts[i]),
+                              wants_caches(node) ? caches[i] : nullptr);
     first += counts[i];
+    const bool followed = i + 1 < batch.size() && batch[i + 1].follows;
+    if (followed) continue;
+    const std::vector<size_t>& children = nodes[i]->children;
+    auto state = std::make_shared<State>(std::move(caches[i]), children.size());
+    for (const size_t child : children) next.push_back({child, state});
   }
   ready_.insert(ready_.end(), next.rbegin(), next.rend());
   return goes_on;

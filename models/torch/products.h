@@ -1,26 +1,33 @@
-// Products with weight matrices for inference. Every element of a result is
-// one sum in one order, whatever the number of rows, their order and the
-// thread count: a row's result does not depend on the rows beside it.
+// Products with weight matrices for inference, on kernels/cpu/weight_product.h:
+// a row's result does not depend on the rows beside it or on the thread count.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 namespace rattn {
 
-// Columns (rows of the weight) of one panel.
-inline constexpr int64_t kPanelColumns = 64;
+// Weights as panels, all of a model's in one piece of memory in large pages: a
+// token reads them from one end to the other.
+class PanelStore {
+ public:
+  explicit PanelStore(int64_t bytes);
+  // What Pack takes for a weight of these sizes.
+  static int64_t Bytes(at::IntArrayRef sizes, at::ScalarType dtype);
 
-// `weight` [N, K] (or [E, N, K], one per expert) in the form that Product
-// reads fastest on this machine: panels [ceil(N / 64), K, 64] (or [E, ...]),
-// or the weight itself where there are no kernels for panels.
+  // `weight` [N, K] (or [E, N, K], one per expert), in `dtype`, fp32 or bf16,
+  // as panels [panels, elements] (or [E, ...]) that share the store's memory.
+  at::Tensor Pack(const at::Tensor& weight, at::ScalarType dtype);
+
+ private:
+  at::Tensor bytes_;
+  int64_t used_ = 0;
+};
+// A weight in a store of its own, in its dtype.
 at::Tensor PackPanels(const at::Tensor& weight);
 
-// x weight^T of rows x [R, K], [R, width]. `weight`: from PackPanels, of x's
-// dtype. Panels give fp32, plain weights x's dtype.
+// x weight^T of rows x [R, K], fp32 [R, width]. `weight`: from PackPanels, of
+// x's dtype. One thread inside of a parallel region.
 at::Tensor Product(const at::Tensor& x, const at::Tensor& weight,
                    int64_t width);
-
-// Whether PackPanels makes panels of this dtype here.
-bool HasPanelKernels(at::ScalarType dtype);
 
 }  // namespace rattn

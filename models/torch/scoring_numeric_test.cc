@@ -41,9 +41,9 @@ std::unique_ptr<ScoringModel> LoadFrom(const std::string& folder,
                                        const std::string& backend,
                                        const std::string& dtype = "fp32",
                                        const MixerOverrides& overrides = {},
-                                       int threads = 2) {
+                                       int threads = 2, int64_t batch = 0) {
   return GetModelRuntime().LoadScoring(folder, overrides,
-                                       {backend, dtype, threads});
+                                       {backend, dtype, threads, batch});
 }
 
 class Families : public testing::TestWithParam<Synthetic> {
@@ -100,7 +100,8 @@ TEST_P(Families, GreedyContinuationEqualsTheDefinition) {
 }
 
 // Mean distance of the log-probabilities from the definition's.
-double Bf16Error(const SyntheticCheckpoint& checkpoint, const std::string& backend) {
+double Bf16Error(const SyntheticCheckpoint& checkpoint,
+                 const std::string& backend) {
   const auto model = LoadFrom(checkpoint.folder(), backend, "bf16");
   const std::vector<int32_t> tokens = Text(60, 3);
   const at::Tensor wanted = checkpoint.LogProbs(tokens);
@@ -135,7 +136,8 @@ Synthetic Family(const std::string& name) {
   return {};
 }
 
-// Common prefixes, other requests, their order and threads change no bit.
+// Common prefixes, other requests, their order, batches and threads change no
+// bit.
 TEST(Scoring, ResultsDoNotDependOnTheOtherRequests) {
   for (const char* family : {"gemma3", "mixtral"}) {
     for (const char* dtype : {"fp32", "bf16"}) {
@@ -153,9 +155,10 @@ TEST(Scoring, ResultsDoNotDependOnTheOtherRequests) {
       const auto model = LoadFrom(checkpoint.folder(), "cpu", dtype, {}, 2);
       const std::vector<ContinuationScore> together = Scores(*model, requests);
       std::vector<ScoreRequest> reversed(requests.rbegin(), requests.rend());
-      const auto one_thread =
-          LoadFrom(checkpoint.folder(), "cpu", dtype, {}, 1);
-      std::vector<ContinuationScore> back = Scores(*one_thread, reversed);
+      const auto other =
+          LoadFrom(checkpoint.folder(), "cpu", dtype, {}, /*threads=*/1,
+                   /*batch=*/3);
+      std::vector<ContinuationScore> back = Scores(*other, reversed);
       std::reverse(back.begin(), back.end());
       for (size_t i = 0; i < requests.size(); ++i) {
         SCOPED_TRACE(fmt::format("{} {} request {}", family, dtype, i));
@@ -166,6 +169,27 @@ TEST(Scoring, ResultsDoNotDependOnTheOtherRequests) {
       }
     }
   }
+}
+
+TEST(Scoring, GeneratedTokensDoNotDependOnBatchAndThreads) {
+  const SyntheticCheckpoint checkpoint(Family("gemma3"));
+  std::vector<GenerateRequest> requests;
+  for (int64_t i = 0; i < 7; ++i) {
+    requests.push_back({Text(5 + 20 * i, static_cast<int32_t>(i)), 4 + i, {}});
+  }
+  std::vector<std::vector<std::vector<int32_t>>> got;
+  for (const auto& [batch, threads] :
+       {std::pair{0, 2}, std::pair{1, 1}, std::pair{3, 2}}) {
+    got.emplace_back(requests.size());
+    LoadFrom(checkpoint.folder(), "cpu", "bf16", {}, threads, batch)
+        ->Generate(requests, [&](size_t i, const std::vector<int32_t>& tokens) {
+          got.back()[i] = tokens;
+          return true;
+        });
+  }
+  EXPECT_EQ(got[0].back().size(), 10u);
+  EXPECT_EQ(got[1], got[0]);
+  EXPECT_EQ(got[2], got[0]);
 }
 
 TEST(Scoring, AnImposedWindowIsThatOfAWindowedModel) {

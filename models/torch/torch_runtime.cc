@@ -1,4 +1,5 @@
 // The library's one entry: models/runtime.cc looks it up by name.
+#include <malloc.h>
 #include <torch/version.h>
 
 #include <memory>
@@ -15,6 +16,19 @@
 namespace rattn {
 namespace {
 
+// Activations come and go with every layer: glibc would give their pages back
+// and have the system clear new ones, a third of a prompt's time.
+void KeepFreedMemory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest it takes
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
+template <typename F>
+auto RunModel(const F& f) {
+  KeepFreedMemory();
+  return Guarded(f);
+}
+
 class TorchRuntime : public ModelRuntime {
  public:
   TrainResult Train(const ModelConfig& config, const TrainOptions& options,
@@ -22,7 +36,7 @@ class TorchRuntime : public ModelRuntime {
                     const std::string& checkpoint,
                     const std::function<bool(const TrainProgress&)>& progress)
       const override {
-    return Guarded([&] {
+    return RunModel([&] {
       return TrainModel(config, options, execution, data, checkpoint, progress);
     });
   }
@@ -30,7 +44,7 @@ class TorchRuntime : public ModelRuntime {
   std::unique_ptr<LanguageModel> Create(
       const ModelConfig& config, uint64_t seed,
       const ExecutionOptions& execution) const override {
-    return Guarded([&] {
+    return RunModel([&] {
       return std::make_unique<TorchModel>(
           config, InitialParameters(LayoutOf(config), seed),
           Execution(execution));
@@ -40,7 +54,7 @@ class TorchRuntime : public ModelRuntime {
   std::unique_ptr<LanguageModel> Load(
       const std::string& checkpoint,
       const ExecutionOptions& execution) const override {
-    return Guarded([&] {
+    return RunModel([&] {
       const LoadedModel model = LoadModel(checkpoint);
       return std::make_unique<TorchModel>(model.config, model.parameters,
                                           Execution(execution));
@@ -50,7 +64,7 @@ class TorchRuntime : public ModelRuntime {
   std::unique_ptr<ScoringModel> LoadScoring(
       const std::string& folder, const MixerOverrides& overrides,
       const ExecutionOptions& options) const override {
-    return Guarded([&]() -> std::unique_ptr<ScoringModel> {
+    return RunModel([&]() -> std::unique_ptr<ScoringModel> {
       const HfModel model = LoadHfConfig(folder);
       const ModelConfig config = WithOverrides(model.config, overrides);
       const Execution execution(options);

@@ -15,8 +15,8 @@
 namespace rattn {
 namespace {
 
-// Sequences that generate side by side.
-constexpr size_t kGenerating = 16;
+// Sequences that generate side by side, where nobody says how many.
+constexpr int64_t kGenerating = 16;
 
 void CheckTokens(std::span<const int32_t> tokens, int64_t vocab_size) {
   for (const int32_t token : tokens) {
@@ -35,12 +35,6 @@ std::vector<int32_t> InputsOf(const ScoreRequest& request) {
                 request.continuation.end());
   if (!inputs.empty()) inputs.pop_back();
   return inputs;
-}
-
-// Products of plain bf16 matrices round their results, which tells logits
-// apart too coarsely.
-at::ScalarType HeadType(at::ScalarType compute) {
-  return HasPanelKernels(compute) ? compute : at::kFloat;
 }
 
 class Scorer {
@@ -76,7 +70,8 @@ class Scorer {
                           const std::shared_ptr<Caches>&) {
       return Take(tree.node(n), hidden, done);
     };
-    while (runner.Step(wanted, take)) {
+    while (runner.Step(
+        wanted, [](size_t) { return false; }, take)) {
     }
   }
 
@@ -174,6 +169,7 @@ class Generator {
     PieceRunner runner(model_.transformer(), model_.weights(), tree,
                        model_.CacheBytesPerToken());
     const auto ends = [&](size_t n) { return EndsOf(tree.node(n)); };
+    const auto wants_caches = [&](size_t n) { return !ends(n).empty(); };
     const auto wanted = [&](size_t n) {
       return ends(n).empty() ? std::vector<int64_t>{}
                              : std::vector<int64_t>{tree.node(n).end - 1};
@@ -184,8 +180,8 @@ class Generator {
       return !stopped_;
     };
     while (!stopped_ && (!runner.empty() || !active_.empty())) {
-      if (active_.size() < kGenerating && !runner.empty()) {
-        runner.Step(wanted, take);
+      if (active_.size() < GeneratingAtMost() && !runner.empty()) {
+        runner.Step(wanted, wants_caches, take);
       } else {
         Advance();
       }
@@ -215,6 +211,11 @@ class Generator {
     Caches caches;
     std::vector<int32_t> tokens;
   };
+
+  size_t GeneratingAtMost() const {
+    const int64_t batch = model_.transformer().execution().batch;
+    return static_cast<size_t>(batch > 0 ? batch : kGenerating);
+  }
 
   std::vector<size_t> EndsOf(const PrefixNode& node) const {
     std::vector<size_t> ended;
@@ -292,6 +293,26 @@ class Generator {
   bool stopped_ = false;
 };
 
+// All weights that products read become panels of `dtype`, routers of fp32.
+void PackWeights(ModelWeights* weights, at::ScalarType dtype) {
+  const auto visit = [&](const auto& f) {
+    MapMatrices(*weights, [&](const at::Tensor& m) { return f(m, dtype); });
+    for (LayerWeights& layer : weights->layers) {
+      if (layer.router.defined()) layer.router = f(layer.router, at::kFloat);
+    }
+    weights->head = f(weights->head, dtype);
+  };
+  int64_t bytes = 0;
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    bytes += PanelStore::Bytes(weight.sizes(), type);
+    return weight;
+  });
+  PanelStore store(bytes);
+  visit([&](const at::Tensor& weight, at::ScalarType type) {
+    return store.Pack(weight, type);
+  });
+}
+
 }  // namespace
 
 TorchScoringModel::TorchScoringModel(const ModelConfig& config,
@@ -303,10 +324,7 @@ TorchScoringModel::TorchScoringModel(const ModelConfig& config,
       model_(config, execution),
       weights_(std::move(weights)) {
   const c10::InferenceMode inference;
-  MapMatrices(weights_, [&](const at::Tensor& matrix) {
-    return PackPanels(matrix.to(execution.dtype));
-  });
-  weights_.head = PackPanels(weights_.head.to(HeadType(execution.dtype)));
+  PackWeights(&weights_, execution.dtype);
   model_.set_packed(true);
 }
 

@@ -54,7 +54,8 @@ Execution::Execution(const ExecutionOptions& options)
     : backend_name(options.backend),
       backend(FindMixerBackend(options.backend)),
       dtype(ComputeType(options.dtype)),
-      threads(options.threads) {
+      threads(options.threads),
+      batch(options.batch) {
   if (threads < 0) {
     throw UserError(
         fmt::format("threads must be 0 (all) or more, got {}", threads));

@@ -27,6 +27,7 @@ struct Execution {
   const Backend* backend = nullptr;  // nullptr = plain LibTorch operations
   at::ScalarType dtype;              // of matrix products and mixers
   int threads = 1;
+  int64_t batch = 0;  // as ExecutionOptions has it
 };
 
 // Token ids of B sequences of T tokens, and what precedes each token.

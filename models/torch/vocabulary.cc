@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/weight_product.h"
 #include "models/error.h"
 #include "models/torch/products.h"
 #include "models/torch/row_math.h"
@@ -74,18 +75,16 @@ void ScoreRows(const at::Tensor& hidden, const at::Tensor& head,
                std::span<const int32_t> targets, TokenScore* scores) {
   const int64_t rows = hidden.size(0);
   const int64_t pieces = (vocab_size + kColumns - 1) / kColumns;
-  const bool panels = head.dim() == 3;
   std::vector<Partial> partials(rows * pieces);
   at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode inference;
     for (int64_t p = begin; p < end; ++p) {
       const int64_t first = p * kColumns;
       const int64_t columns = std::min(kColumns, vocab_size - first);
-      const int64_t unit = panels ? kPanelColumns : 1;
       const at::Tensor part =
-          head.narrow(0, first / unit, (columns + unit - 1) / unit);
-      const at::Tensor logits =
-          Product(hidden, part, columns).to(at::kFloat).contiguous();
+          head.narrow(0, first / kPanelColumns,
+                      (columns + kPanelColumns - 1) / kPanelColumns);
+      const at::Tensor logits = Product(hidden, part, columns);
       float* row = logits.mutable_data_ptr<float>();
       for (int64_t r = 0; r < rows; ++r, row += columns) {
         partials[r * pieces + p] =

@@ -9,6 +9,7 @@
 
 #include "models/error.h"
 #include "models/sha256.h"
+#include "tasks/utf8_file.h"
 
 namespace rattn {
 namespace {
@@ -109,7 +110,7 @@ std::string DataFolder::Find(const std::vector<std::string>& names) const {
 }
 
 std::string DataFolder::Text(const std::string& name) {
-  std::string text = ReadTextFile(Path(name));
+  std::string text = ReadUtf8File(Path(name));
   hashes_.emplace(name, Sha256Hex(text));
   return text;
 }

@@ -8,6 +8,7 @@
 #include "models/json_fields.h"
 #include "models/sha256.h"
 #include "tasks/python_text.h"
+#include "tasks/utf8_file.h"
 
 namespace rattn {
 namespace {
@@ -26,7 +27,7 @@ std::string SqueezeSpaces(std::string_view text) {
 }
 
 std::string CorpusText(const std::string& path) {
-  std::string file = ReadTextFile(path);
+  std::string file = ReadUtf8File(path);
   if (!path.ends_with(".json")) return file;
   const Json json = ParseJsonText(file, path);
   if (!json.is_object() || !json.contains("text") ||

@@ -9,6 +9,7 @@
 #include "models/json_fields.h"
 #include "models/text_lines.h"
 #include "tasks/python_text.h"
+#include "tasks/utf8_file.h"
 
 namespace rattn {
 namespace {
@@ -49,7 +50,7 @@ class StringValues : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 std::vector<std::string> ReadWordList(const std::string& path) {
-  const std::string text = ReadTextFile(path);
+  const std::string text = ReadUtf8File(path);
   std::vector<std::string> words;
   ForEachLine(text, [&](std::string_view line, int64_t) {
     // Some lines of the original lists end with a space.
