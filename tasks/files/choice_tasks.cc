@@ -170,6 +170,23 @@ std::vector<TextDocument> SciqDocuments(const std::vector<DataRow>& rows) {
   return documents;
 }
 
+// gemma/evals/mmlu.json of gemma.cpp: the prompts hold their shots.
+TextDocument GemmaCppQuestion(const DataRow& row) {
+  std::vector<std::string> choices;
+  for (const std::string& option : row.Texts("options")) {
+    choices.emplace_back(PythonStrip(option));
+  }
+  if (choices.empty()) row.Fail("\"options\" is empty");
+  const auto most = static_cast<int64_t>(choices.size()) - 1;
+  const auto gold = static_cast<size_t>(row.Integer("input_label", 0, most));
+  Json logged = {{"i", row.Integer("i", 0, INT32_MAX)},
+                 {"topic", row.Text("topic")},
+                 {"options", choices},
+                 {"input_label", gold}};
+  return ChoiceDocument(std::move(logged), row.Text("prompt"),
+                        std::move(choices), gold);
+}
+
 }  // namespace
 
 std::string QuestionLines(std::string_view question) {
@@ -230,6 +247,15 @@ void LoadSciq(DataFolder* data, TextTask* task) {
   task->documents = SciqDocuments(data->JsonArray(name));
   task->shot_source = data->Find({"sciq/train.json", "sciq/valid.json"});
   task->shots = SciqDocuments(data->JsonArray(task->shot_source));
+}
+
+void LoadGemmaCppMmlu(DataFolder* data, TextTask* task) {
+  const std::string name = data->Find({"gemma_cpp_mmlu/mmlu.json"});
+  const std::string path = data->Path(name);
+  const DataRow file(ParseJsonText(data->Text(name), path), path);
+  for (const DataRow& row : file.Objects("samples")) {
+    task->documents.push_back(GemmaCppQuestion(row));
+  }
 }
 
 void LoadLambada(DataFolder* data, TextTask* task) {

@@ -24,6 +24,8 @@ struct Golden {
   std::vector<double> values;  // of the metrics in order
 };
 
+void PrintTo(const Golden& golden, std::ostream* out) { *out << golden.name; }
+
 const std::vector<Golden>& Goldens() {
   static const std::vector<Golden> goldens = {
       {"hellaswag",

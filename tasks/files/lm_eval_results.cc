@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace rattn {
@@ -14,11 +15,13 @@ Json ErrorOf(const Estimate& estimate) {
 }
 
 void AddEstimate(const std::string& name, const std::string& filter,
-                 const Estimate& estimate, Json* entry) {
+                 const Estimate& estimate, const std::optional<double>& chance,
+                 Json* entry) {
   (*entry)[name + "," + filter] = estimate.value;
   (*entry)[name + "_stderr," + filter] = ErrorOf(estimate);
   (*entry)[name + "_ci95," + filter] = {estimate.interval.first,
                                         estimate.interval.second};
+  if (chance) (*entry)[name + "_chance," + filter] = *chance;
 }
 
 Json TaskEntry(const TextEvalResult& result) {
@@ -26,7 +29,8 @@ Json TaskEntry(const TextEvalResult& result) {
                 {"alias", result.alias},
                 {"sample_len", result.evaluated}};
   for (const TextMetric& metric : result.metrics) {
-    AddEstimate(metric.name, metric.filter, metric.estimate, &entry);
+    AddEstimate(metric.name, metric.filter, metric.estimate, metric.chance,
+                &entry);
   }
   return entry;
 }
@@ -83,6 +87,19 @@ std::vector<GroupMember> Members(
   return members;
 }
 
+// The same of the metric's chance levels; they have no error. Nothing where a
+// task has none.
+std::vector<GroupMember> Chances(
+    const std::vector<const TextEvalResult*>& leaves, size_t m) {
+  std::vector<GroupMember> chances;
+  for (const TextEvalResult* leaf : leaves) {
+    const auto& chance = leaf->metrics[m].chance;
+    if (!chance) return {};
+    chances.push_back({*chance, std::nullopt, leaf->evaluated});
+  }
+  return chances;
+}
+
 Json GroupEntry(const TextGroup& group,
                 const std::vector<const TextEvalResult*>& leaves) {
   int64_t documents = 0;
@@ -93,9 +110,14 @@ Json GroupEntry(const TextGroup& group,
   for (size_t m = 0; m < leaves.front()->metrics.size(); ++m) {
     const TextMetric& metric = leaves.front()->metrics[m];
     const auto members = Members(leaves, m);
-    AddEstimate(metric.name, metric.filter, MeanByDocument(members), &entry);
+    const auto chances = Chances(leaves, m);
+    const auto chance = [&](Estimate (*mean)(std::span<const GroupMember>)) {
+      return chances.empty() ? std::optional<double>() : mean(chances).value;
+    };
+    AddEstimate(metric.name, metric.filter, MeanByDocument(members),
+                chance(MeanByDocument), &entry);
     AddEstimate(metric.name + "_by_subject", metric.filter,
-                MeanByMember(members), &entry);
+                MeanByMember(members), chance(MeanByMember), &entry);
     counts[metric.name + "," + metric.filter] = documents;
   }
   entry["sample_count"] = counts;

@@ -14,7 +14,8 @@ namespace rattn {
 // The results object: results, groups, group_subtasks, configs, versions,
 // n-shot, higher_is_better, n-samples, task_hashes, as lm-eval has them. `run`
 // is an object whose keys follow (config, git_hash, date, model_name, ...).
-// Ours beside each "METRIC,FILTER": "METRIC_ci95,FILTER" [low, high]; in groups
+// Ours beside each "METRIC,FILTER": "METRIC_ci95,FILTER" [low, high] and, of
+// choices, "METRIC_chance,FILTER"; in groups
 // also "METRIC_by_subject,FILTER" where every task counts the same, with its
 // error, and "note". Groups whose members are not all in `results` are left
 // out. Numbers that are unknown are "N/A", as there.

@@ -112,7 +112,7 @@ void AddRows(const Json& results, const std::string& name, int depth,
     const size_t comma = key.find(',');
     const std::string metric = key.substr(0, comma);
     if (comma == std::string::npos || metric.ends_with("_stderr") ||
-        metric.ends_with("_ci95")) {
+        metric.ends_with("_ci95") || metric.ends_with("_chance")) {
       continue;
     }
     const std::string filter = key.substr(comma + 1);

@@ -59,7 +59,7 @@ class TaskRun {
     for (const int64_t number : documents_) {
       starts_.push_back(requests_.size());
       auto added = MakeRequests(task_, Document(number), drawer.Draw(number),
-                                generation_, count_tokens);
+                                generation_, count_tokens, options_.format);
       std::move(added.begin(), added.end(), std::back_inserter(requests_));
     }
     starts_.push_back(requests_.size());
@@ -148,8 +148,23 @@ class TaskRun {
           {task_.metrics[m], filter,
            perplexity ? PerplexityEstimate(values[m], options_.bootstrap_draws)
                       : MeanEstimate(values[m]),
-           !perplexity});
+           !perplexity, ChanceOf(task_.metrics[m])});
     }
+  }
+
+  // Of picking one of the choices, whatever their number in each document.
+  std::optional<double> ChanceOf(const std::string& metric) const {
+    if (task_.output != OutputKind::kMultipleChoice ||
+        !metric.starts_with("acc")) {
+      return std::nullopt;
+    }
+    double sum = 0;
+    for (const int64_t number : documents_) {
+      const TextDocument& document = Document(number);
+      sum += static_cast<double>(document.gold.size()) /
+             static_cast<double>(document.choices.size());
+    }
+    return sum / static_cast<double>(documents_.size());
   }
 
   const TextTask& task_;

@@ -31,6 +31,7 @@ struct TextEvalOptions {
   std::optional<int64_t> shots;  // the task's default otherwise
   uint64_t shot_seed = 1234;
   ShotOrder shot_order = ShotOrder::kLmEval;
+  PromptFormat format;
   // The first documents: below 1 a share, rounded up; else a count.
   std::optional<double> limit;
   std::vector<int64_t> samples;      // or exactly these, in this order
@@ -48,6 +49,7 @@ struct TextMetric {
   std::string filter;  // "none", "strict-match", ...
   Estimate estimate;
   bool higher_is_better = true;
+  std::optional<double> chance = {};  // of answers that are guessed
 };
 
 struct TextEvalResult {
@@ -60,7 +62,9 @@ struct TextEvalResult {
   bool stopped = false;  // by options.progress; then there are no metrics
   std::vector<TextMetric> metrics;
   std::vector<Json> samples;  // lines of lm-eval's samples file, if asked for
-  std::string task_hash;      // SHA-256 over the hashes of all samples
+  // Of other files that are asked for with the samples: their text by name.
+  std::map<std::string, std::string> files;
+  std::string task_hash;  // SHA-256 over the hashes of all samples
   int64_t requests = 0;
   int64_t answered_before = 0;  // found in the store
   int64_t merged_pairs = 0;     // a token spanned context and continuation

@@ -7,6 +7,7 @@
 
 #include "models/error.h"
 #include "models/sha256.h"
+#include "tasks/python_text.h"
 
 namespace rattn {
 namespace {
@@ -25,6 +26,53 @@ const std::string& PromptOf(const TextDocument& document, size_t choice) {
 void AddField(std::string_view field, std::string* text) {
   *text += fmt::format("{}:", field.size());
   *text += field;
+}
+
+// lm-eval puts the delimiter between two texts only where neither has white
+// space at the join.
+std::string SystemText(const TextTask& task, const std::string& system) {
+  const std::string& description = task.description;
+  if (system.empty() || description.empty()) return system + description;
+  const bool spaced = PythonRStrip(system).size() < system.size() ||
+                      PythonLStrip(description).size() < description.size();
+  return system + (spaced ? "" : task.fewshot_delimiter) + description;
+}
+
+const std::string& ShotPrompt(const TextDocument& shot) {
+  return PromptOf(shot, shot.gold.empty() ? 0 : shot.gold.front());
+}
+
+std::string ShotsText(const TextTask& task,
+                      const std::vector<const TextDocument*>& shots) {
+  std::string text;
+  for (const TextDocument* shot : shots) {
+    text += ShotPrompt(*shot);
+    text += task.target_delimiter + shot->target + task.fewshot_delimiter;
+  }
+  return text;
+}
+
+std::string Prompt(const TextTask& task,
+                   const std::vector<const TextDocument*>& shots,
+                   const std::string& text, const PromptFormat& format) {
+  if (format.chat == nullptr) {
+    return PromptHead(task, shots, format.system) + text;
+  }
+  std::vector<ChatMessage> messages;
+  const std::string system = SystemText(task, format.system);
+  if (!system.empty() && format.has_system_role) {
+    messages.push_back({"system", system});
+  }
+  if (!format.multiturn) {
+    messages.push_back({"user", ShotsText(task, shots) + text});
+    return format.chat->Render(messages);
+  }
+  for (const TextDocument* shot : shots) {
+    messages.push_back({"user", ShotPrompt(*shot)});
+    messages.push_back({"assistant", shot->target});
+  }
+  messages.push_back({"user", text});
+  return format.chat->Render(messages);
 }
 
 }  // namespace
@@ -132,29 +180,44 @@ int64_t MostNewTokens(const Json& generation) {
   return most.get<int64_t>();
 }
 
-std::string PromptHead(const TextTask& task,
-                       const std::vector<const TextDocument*>& shots) {
-  std::string head = task.description;
-  for (const TextDocument* shot : shots) {
-    head += PromptOf(*shot, shot->gold.empty() ? 0 : shot->gold.front());
-    head += task.target_delimiter + shot->target + task.fewshot_delimiter;
+PromptFormat ChatFormat(const ChatTemplate& chat, std::string system,
+                        bool multiturn) {
+  PromptFormat format;
+  format.system = std::move(system);
+  format.chat = &chat;
+  format.multiturn = multiturn;
+  try {
+    chat.Render({{"system", "s"}, {"user", "u"}});
+  } catch (const ChatRefusal&) {
+    format.has_system_role = false;
   }
+  return format;
+}
+
+std::string PromptHead(const TextTask& task,
+                       const std::vector<const TextDocument*>& shots,
+                       const std::string& system) {
+  std::string head = SystemText(task, system);
+  head += ShotsText(task, shots);
   return head;
 }
 
 std::vector<TextRequest> MakeRequests(
     const TextTask& task, const TextDocument& document,
     std::vector<const TextDocument*> shots, const Json& generation,
-    const std::function<int64_t(const std::string&)>& count_tokens) {
-  std::string head = PromptHead(task, shots);
+    const std::function<int64_t(const std::string&)>& count_tokens,
+    const PromptFormat& format) {
   while (task.most_prompt_tokens > 0 && !shots.empty() &&
-         count_tokens(head + PromptOf(document, 0)) > task.most_prompt_tokens) {
+         count_tokens(Prompt(task, shots, PromptOf(document, 0), format)) >
+             task.most_prompt_tokens) {
     shots.pop_back();
-    head = PromptHead(task, shots);
   }
-  const auto context = [&head](const std::string& text) {
-    return std::make_shared<const std::string>(head + text);
+  const auto context = [&](const std::string& text) {
+    return std::make_shared<const std::string>(
+        Prompt(task, shots, text, format));
   };
+  const std::string delimiter =
+      format.chat == nullptr ? task.target_delimiter : "";
   std::vector<TextRequest> requests;
   if (task.output == OutputKind::kGenerate) {
     requests.push_back({context(document.text), "", true,
@@ -163,13 +226,12 @@ std::vector<TextRequest> MakeRequests(
     requests.push_back({context(document.text), document.target});
   } else if (!document.inputs.empty()) {
     for (const std::string& input : document.inputs) {
-      requests.push_back(
-          {context(input), task.target_delimiter + document.target});
+      requests.push_back({context(input), delimiter + document.target});
     }
   } else {
     const auto shared = context(document.text);
     for (const std::string& choice : document.choices) {
-      requests.push_back({shared, task.target_delimiter + choice});
+      requests.push_back({shared, delimiter + choice});
     }
   }
   return requests;

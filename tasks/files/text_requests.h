@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tasks/chat/chat_template.h"
 #include "tasks/files/text_task.h"
 #include "tasks/python_random.h"
 
@@ -59,16 +60,35 @@ std::string RequestKey(const TextRequest& request, std::string_view model_key);
 std::vector<std::string> StopStrings(const Json& generation);
 int64_t MostNewTokens(const Json& generation);
 
-// Description and shots, everything before the document's own text.
+// How the parts of a prompt are laid out.
+struct PromptFormat {
+  PromptFormat() = default;  // no aggregate: GCC 12 warns of those in {}
+  std::string system;        // lm-eval's system_instruction
+  const ChatTemplate* chat = nullptr;  // none: plain text
+  bool multiturn = false;              // shots as turns of the conversation
+  bool has_system_role = true;         // the template takes system messages
+};
+// For a template; whether it takes system messages is tried.
+PromptFormat ChatFormat(const ChatTemplate& chat, std::string system,
+                        bool multiturn);
+
+// Without a conversation: system instruction, description and shots, everything
+// before the document's own text.
 std::string PromptHead(const TextTask& task,
-                       const std::vector<const TextDocument*>& shots);
+                       const std::vector<const TextDocument*>& shots,
+                       const std::string& system = "");
 
 // One request a choice; one in all for the other kinds of output. While the
 // prompt has more than task.most_prompt_tokens by `count_tokens`, shots are
 // dropped from the end; count_tokens is not called where there is no limit.
+//
+// In a conversation, as lm-eval: system instruction and description are the
+// system message (left out where the template takes none), shots and document
+// one message or turns, and no delimiter stands before a choice.
 std::vector<TextRequest> MakeRequests(
     const TextTask& task, const TextDocument& document,
     std::vector<const TextDocument*> shots, const Json& generation,
-    const std::function<int64_t(const std::string&)>& count_tokens);
+    const std::function<int64_t(const std::string&)>& count_tokens,
+    const PromptFormat& format = {});
 
 }  // namespace rattn

@@ -103,6 +103,31 @@ TEST(TextRequestsTest, PartialScoringPutsChoicesIntoThePrompt) {
   EXPECT_EQ(requests[0].continuation, " won.");
 }
 
+// The layouts of lm-eval's fewshot_context with its messages joined.
+TEST(TextRequestsTest, ConversationsHoldShotsInOneMessageOrInTurns) {
+  const ChatTemplate letters(
+      "{% for m in messages %}<{{ m.role }}:{{ m.content }}>{% endfor %}A:",
+      "t", Json::object());
+  TextTask task = NumberedTask(2);
+  task.description = "D\n\n";
+  const auto prompt = [&](const PromptFormat& format) {
+    const auto requests = MakeRequests(task, task.documents[0],
+                                       {&task.shots[1]}, {}, nullptr, format);
+    EXPECT_EQ(requests[0].continuation, "yes");
+    return *requests[0].context;
+  };
+  EXPECT_EQ(prompt(ChatFormat(letters, "", false)),
+            "<system:D\n\n><user:q1 no\n\nq0>A:");
+  EXPECT_EQ(prompt(ChatFormat(letters, "S", true)),
+            "<system:S\n\nD\n\n><user:q1><assistant:no><user:q0>A:");
+  const ChatTemplate no_system(
+      "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}"
+      "{% endif %}{{ messages[0].content }}",
+      "t", Json::object());
+  EXPECT_EQ(prompt(ChatFormat(no_system, "S", false)), "q1 no\n\nq0");
+  EXPECT_EQ(PromptHead(task, {&task.shots[1]}, "S"), "S\n\nD\n\nq1 no\n\n");
+}
+
 TEST(TextRequestsTest, KeysTellRequestsApart) {
   const auto context = std::make_shared<const std::string>("ab");
   const TextRequest one{context, "c"};

@@ -47,6 +47,23 @@ TEST_F(TextTaskListTest, BadRowsAreNamed) {
   ExpectError("sciq", "test.json: item 0: \"distractor1\" is missing");
 }
 
+TEST_F(TextTaskListTest, GemmaCppsQuestionsHoldTheirShots) {
+  const auto write = [&](int label) {
+    Write("gemma_cpp_mmlu/mmlu.json",
+          R"({"samples": [{"i": 23, "prompt": "P\n\nAnswer:", "topic": "t",
+                           "options": [" A", " B"], "input_label": )" +
+              std::to_string(label) + "}]}");
+  };
+  write(1);
+  const TextTask task = Load("gemma_cpp_mmlu");
+  ASSERT_EQ(task.documents.size(), 1u);
+  EXPECT_EQ(task.documents[0].text, "P\n\nAnswer:");
+  EXPECT_THAT(task.documents[0].choices, ElementsAre("A", "B"));
+  EXPECT_THAT(task.documents[0].gold, ElementsAre(1u));
+  write(2);
+  ExpectError("gemma_cpp_mmlu", "\"input_label\" must be");
+}
+
 TEST_F(TextTaskListTest, PiqaNeedsALabelForEachRow) {
   const std::string row =
       "{\"goal\": \"g\", \"sol1\": \"s\", \"sol2\": \"t\"}\n";

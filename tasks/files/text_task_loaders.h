@@ -18,6 +18,7 @@ void LoadWinoGrande(DataFolder* data, TextTask* task);
 void LoadArcEasy(DataFolder* data, TextTask* task);
 void LoadArcChallenge(DataFolder* data, TextTask* task);
 void LoadSciq(DataFolder* data, TextTask* task);
+void LoadGemmaCppMmlu(DataFolder* data, TextTask* task);
 void LoadLambada(DataFolder* data, TextTask* task);
 void LoadTriviaQa(DataFolder* data, TextTask* task);
 void LoadWebQuestions(DataFolder* data, TextTask* task);
