@@ -27,7 +27,17 @@ CheckpointEval::CheckpointEval(CheckpointEvalOptions options,
                                   NearestHint(name, names)));
     }
   }
+  CheckFormat();
   if (!tasks_.ruler.empty()) CheckRulerData();
+}
+
+void CheckpointEval::CheckFormat() const {
+  const PromptFormat& format = options_.text.format;
+  if (format.chat == nullptr && format.system.empty()) return;
+  if (tasks_.ruler.empty() && !tasks_.perplexity) return;
+  throw UserError(
+      "--apply-chat-template and --system-instruction change the prompts of "
+      "tasks with questions: RULER has --ruler-wrapper, perplexity no prompt");
 }
 
 void CheckpointEval::CheckRulerData() {

@@ -58,6 +58,7 @@ class CheckpointEval {
  private:
   size_t Count() const;
   TextEvalOptions OptionsOf(const std::string& task) const;
+  void CheckFormat() const;
   void CheckRulerData();
   void Preview(
       const CheckpointEvalEvents& events, const std::string& name,

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "harness/answer_journal.h"
+#include "harness/checkpoint_files.h"
 #include "harness/eval_flags.h"
 #include "harness/eval_output.h"
 #include "harness/program_test_util.h"
@@ -130,6 +131,7 @@ TEST_F(CheckpointEvalTest, ResultsHaveTheKeysOfLmEvalAndOurs) {
        {"acc,none", "acc_stderr,none", "acc_ci95,none", "alias"}) {
     EXPECT_TRUE(anatomy.contains(key)) << key;
   }
+  EXPECT_EQ(anatomy["acc_chance,none"], 0.25);
   EXPECT_EQ(anatomy["made_by"]["weights"], "w");
   EXPECT_TRUE(
       anatomy["made_by"]["data"].contains("mmlu/data/test/anatomy_test.csv"));
@@ -156,6 +158,35 @@ TEST_F(CheckpointEvalTest, FilesAreNamedAsLmEvalNamesThem) {
   EXPECT_EQ(std::count(samples.begin(), samples.end(), '\n'), kQuestions);
   EXPECT_EQ(WriteEvalFiles(folder_ / "a/b.json", json, result, facts),
             folder_ / "a/b_2026-01-31T12-00-00.000001.json");
+}
+
+TEST_F(CheckpointEvalTest, RulersPredictionsAreFilesThatItScores) {
+  options_.text.log_samples = true;
+  options_.tasks = {"niah_single_1"};
+  const CheckpointEvalResult result = Run();
+  const EvalRunFacts facts = Facts();
+  WriteEvalFiles(folder_ / "out", EvalResultsJson(result, facts), result,
+                 facts);
+  const std::string written =
+      folder_ / "out/some__model/" + facts.date + "/ruler";
+  const auto answers =
+      ReadRulerPredictions(written + "/3000/pred/niah_single_1.jsonl");
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers[0].prediction, "the answer");
+  const Ended scored = RunProgram({"ruler", "--score", written});
+  EXPECT_THAT(scored.out, HasSubstr("niah_single_1")) << scored.err;
+  EXPECT_THAT(scored.out, HasSubstr("3000"));
+}
+
+TEST_F(CheckpointEvalTest, ConversationsAreForTasksWithQuestions) {
+  options_.text.format.system = "Be brief.";
+  options_.text.log_samples = true;
+  const Json sample = Run().results[0].samples[0];
+  EXPECT_THAT(sample["arguments"]["gen_args_0"]["arg_0"].get<std::string>(),
+              testing::StartsWith("Be brief.\n\nThe following are"));
+  options_.tasks = {"niah_single_1"};
+  EXPECT_THAT([&] { Run(); },
+              ThrowsMessage<UserError>(HasSubstr("--ruler-wrapper")));
 }
 
 TEST_F(CheckpointEvalTest, UnknownTasksNameTheNearest) {
@@ -206,6 +237,29 @@ TEST(EvalFlags, FlagsOfTrainedModelsAreRefused) {
         CheckpointSpecOf({}, Json::object({{"model", "m"}}));
       },
       ThrowsMessage<UserError>(HasSubstr("scripts/get_models")));
+}
+
+TEST(EvalFlags, DtypesHaveTwoNamesAndTheCheckpointsOwn) {
+  TemporaryFolder folder;
+  const auto dtype = [&](const std::string& name, const std::string& config) {
+    std::ofstream(folder / "config.json") << config;
+    return CheckpointDtype(name, folder.path());
+  };
+  EXPECT_EQ(dtype("bfloat16", "{}"), "bf16");
+  EXPECT_EQ(dtype("float32", R"({"torch_dtype": "bfloat16"})"), "fp32");
+  EXPECT_EQ(dtype("auto", R"({"torch_dtype": "bfloat16"})"), "bf16");
+  EXPECT_EQ(dtype("auto", R"({"text_config": {"dtype": "bfloat16"}})"), "bf16");
+  EXPECT_EQ(dtype("auto", R"({"torch_dtype": "float16"})"), "fp32");
+  EXPECT_EQ(dtype("auto", "{}"), "fp32");
+  EXPECT_THAT([&] { dtype("int8", "{}"); },
+              ThrowsMessage<UserError>(HasSubstr("--dtype int8")));
+}
+
+TEST(EvalFlags, TurnsNeedAChatTemplate) {
+  EvalFlags flags;
+  flags.multiturn = true;
+  EXPECT_THAT([&] { CheckpointEvalOptionsOf(flags, Json::object(), {}); },
+              ThrowsMessage<UserError>(HasSubstr("--apply-chat-template")));
 }
 
 TEST(EvalVerb, UnderscoresAreDashes) {

@@ -141,6 +141,20 @@ std::string ProgramHash() {
   return Sha256Hex(hashes);
 }
 
+// "torch_dtype", in later files "dtype", of the config or of its language
+// model.
+std::string StoredDtype(const std::string& folder) {
+  const Json config = ReadJsonFile(folder + "/config.json");
+  if (!config.is_object()) return "";
+  for (const Json& part : {config, config.value("text_config", Json())}) {
+    for (const char* key : {"torch_dtype", "dtype"}) {
+      if (!part.is_object() || !part.contains(key)) continue;
+      if (part[key].is_string()) return part[key];
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 bool IsCheckpoint(const std::string& name) { return !FolderOf(name).empty(); }
@@ -181,6 +195,18 @@ Json HashCheckpoint(const std::string& folder) {
   const std::string config = record.Of(fs::path(folder) / "config.json");
   record.Keep();
   return {{"weights", Sha256Hex(weights)}, {"config", config}};
+}
+
+std::string CheckpointDtype(const std::string& name,
+                            const std::string& folder) {
+  const bool automatic = name == "auto";
+  const std::string wanted = automatic ? StoredDtype(folder) : name;
+  if (wanted == "bf16" || wanted == "bfloat16") return "bf16";
+  if (automatic || wanted == "fp32" || wanted == "float32") return "fp32";
+  throw UserError(fmt::format(
+      "--dtype {}: known are fp32 (float32), bf16 (bfloat16) and auto, the "
+      "checkpoint's own",
+      name));
 }
 
 Json CheckpointIdentity(const CheckpointSpec& spec,

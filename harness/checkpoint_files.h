@@ -23,6 +23,11 @@ std::string FindDataFolder(const std::string& given);
 // Files whose size and time have not changed are not read again.
 Json HashCheckpoint(const std::string& folder);
 
+// fp32 or bf16 for these names, PyTorch's (float32, bfloat16) and "auto": as
+// the checkpoint's config.json says; fp16, which nothing here computes in, is
+// fp32 then. Throws UserError.
+std::string CheckpointDtype(const std::string& name, const std::string& folder);
+
 // A checkpoint with everything that its answers depend on.
 struct CheckpointSpec {
   std::string folder;

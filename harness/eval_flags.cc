@@ -119,6 +119,11 @@ void EvalFlags::AddTo(CLI::App* app) {
   add("-c,--use-cache", journal,
       "journal of answers, resumed from (default: one in the cache; none)");
   add("--gen-kwargs", generation, "KEY=VALUE,... or JSON over a task's own");
+  flag("--apply-chat-template", chat,
+       "prompts as the tokenizer's chat template lays a conversation out");
+  flag("--fewshot-as-multiturn", multiturn,
+       "with it: examples as turns, not in one message");
+  add("--system-instruction", system, "text ahead of every prompt");
   flag("-w,--write-out", write_out,
        "print the first prompt with its first and last tokens");
   flag("-x,--predict-only", predict_only, "log answers, score nothing");
@@ -199,12 +204,11 @@ CheckpointSpec CheckpointSpecOf(const EvalFlags& flags, const Json& fields) {
       flags.mixer.empty() ? TextOf(fields, "variant", "") : flags.mixer;
   spec.overrides.layers = flags.layers;
   spec.execution.backend = TextOf(fields, "backend", "cpu");
-  spec.execution.dtype = TextOf(fields, "dtype", "fp32");
+  spec.execution.dtype =
+      CheckpointDtype(TextOf(fields, "dtype", "fp32"), spec.folder);
   spec.execution.threads = static_cast<int>(
       std::min(IntegerOf(fields, "threads", 0, 0), kMostThreads));
   spec.execution.batch = ParseBatchSize(flags.batch_size);
-  CheckNamed(Json::object({{"dtype", spec.execution.dtype}}), "dtype",
-             {"fp32", "bf16"}, "eval");
   CheckNamed(Json::object({{"backend", spec.execution.backend}}), "backend",
              BackendNames(/*with_aten=*/true), "eval");
   return spec;
@@ -216,8 +220,12 @@ CheckpointEvalOptions CheckpointEvalOptionsOf(
   if (!flags.deterministic) {
     throw UserError("--no-deterministic: there is no faster way that differs");
   }
+  if (flags.multiturn && !flags.chat) {
+    throw UserError("--fewshot-as-multiturn needs --apply-chat-template");
+  }
   CheckpointEvalOptions options;
   options.tasks = flags.tasks;
+  options.text.format.system = flags.system;
   options.data = flags.data;
   if (flags.shots >= 0) options.text.shots = flags.shots;
   if (!flags.limit.empty()) options.text.limit = ParseLimit(flags.limit);

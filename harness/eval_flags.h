@@ -16,7 +16,7 @@ namespace rattn {
 struct EvalFlags {
   std::vector<std::string> tasks;
   std::string data, mixer, layers, output, journal, batch_size = "auto";
-  std::string limit, generation;
+  std::string limit, generation, system;
   std::string ruler_mode = "official", ruler_wrapper;
   RulerSourcePaths ruler_paths;
   uint64_t ruler_seed = 42;
@@ -24,6 +24,7 @@ struct EvalFlags {
   int64_t stride = 0, context = 0;
   bool per_document_shots = false, write_out = false, predict_only = false;
   bool show_config = false, deterministic = true;
+  bool chat = false, multiturn = false;
 
   void AddTo(CLI::App* app);
 };

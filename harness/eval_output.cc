@@ -12,6 +12,7 @@
 #include "harness/machine.h"
 #include "harness/run_json.h"
 #include "models/error.h"
+#include "models/sha256.h"
 #include "tasks/files/lm_eval_results.h"
 
 namespace rattn {
@@ -98,8 +99,17 @@ Json OursOf(const CheckpointEvalResult& result, const EvalRunFacts& facts) {
           {"deterministic", true},
           {"journal", facts.journal.empty() ? Json() : Json(facts.journal)},
           {"requests", counts},
+          {"tokens",
+           {{"asked", facts.work.asked}, {"computed", facts.work.computed}}},
           {"machine", MachineFacts()},
           {"build", BuildFacts()}};
+}
+
+Json TextOrNull(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+Json HashOrNull(const std::string& text) {
+  return text.empty() ? Json() : Json(Sha256Hex(text));
 }
 
 // The keys that follow the scores in lm-eval's file, and ours.
@@ -116,6 +126,8 @@ Json RunJson(const CheckpointEvalResult& result, const EvalRunFacts& facts) {
                  {"device", "cpu"}};
   config.update(facts.flags);
   const Json build = BuildFacts();
+  const PromptFormat& format = facts.format;
+  const std::string chat = format.chat == nullptr ? "" : format.chat->text();
   return {
       {"config", config},
       {"git_hash", build["git"].is_object() ? build["git"]["commit"] : Json()},
@@ -130,9 +142,11 @@ Json RunJson(const CheckpointEvalResult& result, const EvalRunFacts& facts) {
       {"model_source", "rattn"},
       {"model_name", facts.checkpoint.folder},
       {"model_name_sanitized", Sanitized(facts.checkpoint.folder)},
-      {"system_instruction", nullptr},
-      {"fewshot_as_multiturn", false},
-      {"chat_template", nullptr},
+      {"system_instruction", TextOrNull(format.system)},
+      {"system_instruction_sha", HashOrNull(format.system)},
+      {"fewshot_as_multiturn", format.multiturn},
+      {"chat_template", TextOrNull(chat)},
+      {"chat_template_sha", HashOrNull(chat)},
       {"total_evaluation_time_seconds", fmt::format("{}", facts.seconds)},
       {"rattn", OursOf(result, facts)}};
 }
@@ -184,6 +198,11 @@ std::string WriteEvalFiles(const std::string& output, const Json& json,
   const OutputNames names = NamesOf(output, facts);
   MakeWritableFolder(names.folder.string());
   for (const TextEvalResult& one : result.results) {
+    for (const auto& [name, text] : one.files) {
+      const fs::path path = names.folder / facts.date / name;
+      MakeWritableFolder(path.parent_path().string());
+      WriteFileAtomically(path.string(), text);
+    }
     if (one.samples.empty()) continue;
     std::string lines;
     for (const Json& sample : one.samples) lines += sample.dump() + "\n";

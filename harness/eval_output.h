@@ -14,9 +14,11 @@ struct EvalRunFacts {
   Json identity;  // CheckpointIdentity
   const Tokenizer* tokenizer = nullptr;
   int64_t max_length = 0;
+  PromptFormat format;
   Json flags = Json::object();  // lm-eval's "config": batch_size, limit, ...
   std::string date;             // EvalTime()
   double seconds = 0;
+  ScoringWork work;
   std::string journal;  // path; empty: none
 };
 
@@ -31,7 +33,8 @@ Json EvalResultsJson(const CheckpointEvalResult& result,
                      const EvalRunFacts& facts);
 
 // results_DATE.json and samples_TASK_DATE.jsonl in OUTPUT/MODEL; where `output`
-// ends in .json, that name with _DATE and samples beside it. Returns the path
+// ends in .json, that name with _DATE and samples beside it. RULER's prediction
+// files are DATE/ruler/LENGTH/pred/TASK.jsonl there. Returns the path
 // of the results.
 std::string WriteEvalFiles(const std::string& output, const Json& json,
                            const CheckpointEvalResult& result,

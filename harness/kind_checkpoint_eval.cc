@@ -129,13 +129,16 @@ std::vector<Metric> GroupMetrics(const Json& group) {
     const size_t comma = key.find(',');
     const std::string name = key.substr(0, comma);
     if (comma == std::string::npos || name.ends_with("_stderr") ||
-        name.ends_with("_ci95")) {
+        name.ends_with("_ci95") || name.ends_with("_chance")) {
       continue;
     }
     Metric metric{name, value.get<double>(), "fraction", Better::kHigher};
     const Json error =
         group.value(name + "_stderr" + key.substr(comma), Json());
     if (error.is_number()) metric.standard_error = error.get<double>();
+    const Json chance =
+        group.value(name + "_chance" + key.substr(comma), Json());
+    if (chance.is_number()) metric.chance = chance.get<double>();
     metric.n = group.at("sample_len").get<int64_t>();
     metrics.push_back(metric);
   }
@@ -157,6 +160,7 @@ std::vector<Metric> MetricsOf(const CheckpointEvalResult& result,
     metrics.push_back(
         MetricOf(key, metric.higher_is_better ? "fraction" : metric.name,
                  metric.estimate, metric.higher_is_better, one.evaluated));
+    metrics.back().chance = metric.chance;
   }
   return metrics;
 }

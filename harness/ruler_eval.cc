@@ -161,6 +161,11 @@ class RulerRun {
     const SampleHashes hashes = HashSample(document, request);
     hashes_ += hashes.All();
     if (!text_.log_samples) return;
+    std::string& predictions =
+        result_
+            .files[fmt::format("ruler/{}/pred/{}.jsonl", length, task_.name)];
+    predictions += RulerPredictionLine(sample, answer.text);
+    predictions += '\n';
     TextTask task;
     task.output = OutputKind::kGenerate;
     task.metrics = {std::to_string(length)};

@@ -18,7 +18,9 @@ struct RulerEvalOptions {
 // A metric for each length, named by it, 0 to 100 (mode lm-eval: 0 to 1). Of
 // `text` the limit on samples, answers, model_key, progress and log_samples
 // count. Prompts are never cut, also beyond the length that the model was made
-// for. Adds to `rows`. Throws UserErrors of MakeRulerSamples.
+// for. With log_samples the result has RULER's prediction files as well,
+// ruler/LENGTH/pred/TASK.jsonl. Adds to `rows`. Throws UserErrors of
+// MakeRulerSamples.
 TextEvalResult RunRulerTask(const RulerTextTask& task,
                             const RulerEvalOptions& options,
                             RulerSources* sources, const Tokenizer& tokenizer,

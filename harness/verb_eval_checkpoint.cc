@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "harness/answer_journal.h"
 #include "harness/eval_output.h"
@@ -66,6 +67,7 @@ class CheckpointRun {
     tokenizer_ = LoadTokenizer(spec_.folder);
     facts_.identity = CheckpointIdentity(spec_, tokenizer_->fingerprint());
     journal_ = OpenJournal(arguments_.flags, facts_.identity);
+    UseChat(&options.text.format);
     options.text.answers = journal_.get();
     options.text.model_key = ModelKey(facts_.identity);
     CheckpointEval eval(options, *tokenizer_);
@@ -77,6 +79,7 @@ class CheckpointRun {
     if (journal_) journal_->Flush();
     if (result.stopped) Stop();
     facts_.max_length = model->max_length();
+    facts_.work = model->work();
     facts_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();
@@ -85,6 +88,18 @@ class CheckpointRun {
   }
 
  private:
+  void UseChat(PromptFormat* format) {
+    if (arguments_.flags.chat) {
+      chat_ = ChatTemplate::Load(spec_.folder);
+      *format = ChatFormat(*chat_, format->system, arguments_.flags.multiturn);
+      if (!format->has_system_role) {
+        Say("the chat template takes no system message: as lm-eval does, what "
+            "would be one is left out");
+      }
+    }
+    facts_.format = *format;
+  }
+
   // Standard output is the results' alone where they are JSON.
   void Say(const std::string& line) const {
     if (arguments_.json) return;
@@ -135,9 +150,11 @@ class CheckpointRun {
       fmt::print("{}\n", json["configs"].dump(2));
     }
     fmt::print("{}", EvalTables(json, result));
-    fmt::print("{}: {:.1f} s, {} requests, {} of them answered before\n",
-               spec_.folder, facts_.seconds, Sum(result).first,
-               Sum(result).second);
+    fmt::print(
+        "{}: {:.1f} s, {} requests, {} of them answered before; {} tokens "
+        "computed of {} asked\n",
+        spec_.folder, facts_.seconds, Sum(result).first, Sum(result).second,
+        facts_.work.computed, facts_.work.asked);
     if (!written.empty()) fmt::print("{}\n", written);
   }
 
@@ -154,6 +171,7 @@ class CheckpointRun {
   CheckpointSpec spec_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<AnswerJournal> journal_;
+  std::optional<ChatTemplate> chat_;
   EvalProgress progress_;
   EvalRunFacts facts_;
 };

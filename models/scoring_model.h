@@ -33,6 +33,13 @@ struct GenerateRequest {
   std::function<bool(std::span<const int32_t>)> stop;
 };
 
+// Tokens that requests had a model read, and those that it did read: what
+// requests have in common once.
+struct ScoringWork {
+  int64_t asked = 0;
+  int64_t computed = 0;
+};
+
 // Results do not depend on the order of requests, on what else is in the call
 // or on the thread count. `done(i)` is called as results arrive, from one
 // thread; it returns false to stop early (what is missing then stays empty).
@@ -42,6 +49,8 @@ class ScoringModel {
   virtual ~ScoringModel() = default;
   virtual int64_t vocab_size() const = 0;
   virtual int64_t max_length() const = 0;  // positions the model was made for
+  // Since the model was made; generated tokens included.
+  virtual ScoringWork work() const { return {}; }
   virtual void Score(
       std::span<const ScoreRequest> requests,
       const std::function<bool(size_t, const ContinuationScore&)>& done)

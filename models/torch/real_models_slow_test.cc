@@ -32,6 +32,8 @@ struct Case {
   int64_t window = 0;
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.key; }
+
 class RealModels : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {

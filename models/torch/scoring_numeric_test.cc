@@ -46,6 +46,16 @@ std::unique_ptr<ScoringModel> LoadFrom(const std::string& folder,
                                        {backend, dtype, threads, batch});
 }
 
+template <typename F>
+std::string Message(const F& f) {
+  try {
+    f();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
 class Families : public testing::TestWithParam<Synthetic> {
  protected:
   // Caps of scores are computed without caches.
@@ -192,6 +202,43 @@ TEST(Scoring, GeneratedTokensDoNotDependOnBatchAndThreads) {
   EXPECT_EQ(got[2], got[0]);
 }
 
+TEST(Scoring, ShardsAreOneCheckpoint) {
+  const SyntheticCheckpoint checkpoint(Family("qwen2"));
+  const std::vector<ScoreRequest> requests = {Split(Text(40, 3), 10)};
+  const auto whole = Scores(*LoadFrom(checkpoint.folder(), "cpu"), requests);
+  checkpoint.WriteSharded();
+  const auto sharded = Scores(*LoadFrom(checkpoint.folder(), "cpu"), requests);
+  EXPECT_EQ(sharded[0].token_log_probs, whole[0].token_log_probs);
+  std::filesystem::remove(checkpoint.folder() +
+                          "/model-00002-of-00002.safetensors");
+  EXPECT_THAT(Message([&] { LoadFrom(checkpoint.folder(), "cpu"); }),
+              HasSubstr("model-00002-of-00002.safetensors"));
+}
+
+TEST(Scoring, CommonPrefixesAreComputedOnce) {
+  const SyntheticCheckpoint checkpoint(Family("gemma3"));
+  // 16 tokens are the smallest piece that is shared.
+  const std::vector<int32_t> shots = Text(160, 3);
+  std::vector<ScoreRequest> requests;
+  int64_t asked = 0;
+  for (const int32_t question : {1, 2, 3}) {
+    for (const int32_t choice : {5, 6, 7, 8}) {
+      ScoreRequest request = Split(shots, 160);
+      const std::vector<int32_t> own = Text(20, question);
+      request.context.insert(request.context.end(), own.begin(), own.end());
+      request.continuation = {choice};
+      asked += static_cast<int64_t>(request.context.size());
+      requests.push_back(request);
+    }
+  }
+  const auto model = LoadFrom(checkpoint.folder(), "cpu");
+  Scores(*model, requests);
+  EXPECT_EQ(model->work().asked, asked);
+  EXPECT_EQ(model->work().computed, 160 + 3 * 20);
+  Scores(*model, {requests[0]});
+  EXPECT_EQ(model->work().computed, 160 + 4 * 20 + 160);
+}
+
 TEST(Scoring, AnImposedWindowIsThatOfAWindowedModel) {
   Synthetic windowed = Family("llama");
   windowed.windows = std::vector<int64_t>(4, 9);
@@ -217,16 +264,6 @@ TEST(Scoring, EveryVariantRunsOnAnUnmodifiedCheckpoint) {
     const ContinuationScore got = Scores(*model, {Split(Text(50, 3), 20)})[0];
     EXPECT_EQ(got.token_log_probs.size(), 30u);
   }
-}
-
-template <typename F>
-std::string Message(const F& f) {
-  try {
-    f();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(Scoring, ErrorsNameWhatIsWrong) {

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "models/json_fields.h"
 #include "models/safetensors.h"
 
 namespace rattn {
@@ -31,7 +32,13 @@ struct Synthetic {
   std::vector<int64_t> windows;     // per layer; 0 = full
   std::vector<double> theta;        // per layer
   std::vector<double> slow_down{};  // per layer: linear scaling of positions
+  // Llama 3's scaling of positions; factor 0: none.
+  struct {
+    double factor = 0, low = 0, high = 0, original = 0;
+  } llama3{};
 };
+
+inline void PrintTo(const Synthetic& s, std::ostream* out) { *out << s.name; }
 
 class SyntheticCheckpoint {
  public:
@@ -72,6 +79,24 @@ class SyntheticCheckpoint {
     writer.Write((folder_ / "model.safetensors").string());
   }
 
+  // The same in two files with an index.
+  void WriteSharded() const {
+    std::filesystem::remove(folder_ / "model.safetensors");
+    Json map = Json::object();
+    SafeTensorsWriter writers[2];
+    for (const auto& [name, t] : tensors_) {
+      const size_t shard = map.size() % 2;
+      map[name] = ShardName(shard);
+      writers[shard].Add(name, dtype_ == at::kBFloat16 ? "BF16" : "F32",
+                         t.sizes().vec(), t.const_data_ptr(), t.nbytes());
+    }
+    for (const size_t shard : {0, 1}) {
+      writers[shard].Write((folder_ / ShardName(shard)).string());
+    }
+    std::ofstream(folder_ / "model.safetensors.index.json")
+        << Json({{"weight_map", map}});
+  }
+
   // Log-probabilities [T, V] of the token after each, fp64.
   at::Tensor LogProbs(const std::vector<int32_t>& tokens) const {
     at::Tensor x =
@@ -95,6 +120,10 @@ class SyntheticCheckpoint {
   }
 
  private:
+  static std::string ShardName(size_t shard) {
+    return fmt::format("model-0000{}-of-00002.safetensors", shard + 1);
+  }
+
   void Add(const std::string& name, std::vector<int64_t> shape,
            double deviation) {
     tensors_[name] = (at::randn(shape) * deviation).to(dtype_);
@@ -160,13 +189,23 @@ class SyntheticCheckpoint {
            (W(name) + s_.norm_offset);
   }
 
+  // By waves in the original length: few are slowed down, many stay, between
+  // the two it is a straight line.
+  at::Tensor Llama3(const at::Tensor& frequency) const {
+    const auto& s = s_.llama3;
+    const at::Tensor waves = frequency * (s.original / (2 * std::numbers::pi));
+    const at::Tensor kept = ((waves - s.low) / (s.high - s.low)).clamp(0, 1);
+    return frequency * (kept + (1 - kept) / s.factor);
+  }
+
   // x [T, H, D], pairs (i, i + D/2).
   at::Tensor Rope(const at::Tensor& x, int64_t layer) const {
     const double slow = s_.slow_down.empty() ? 1 : s_.slow_down[layer];
-    const at::Tensor frequency =
+    const at::Tensor plain =
         at::pow(s_.theta[layer],
                 at::arange(0, kDim, 2, at::kDouble) / (-double{kDim})) /
         slow;
+    const at::Tensor frequency = s_.llama3.factor > 0 ? Llama3(plain) : plain;
     const at::Tensor angle =
         at::outer(at::arange(x.size(0), at::kDouble), frequency).unsqueeze(1);
     const at::Tensor a = x.narrow(2, 0, kDim / 2);
@@ -251,6 +290,15 @@ inline std::vector<Synthetic> SyntheticFamilies() {
        .windows = full,
        .theta = plain,
        .slow_down = std::vector<double>(4, 4)},
+      // Its eight frequencies lie on all three parts of the scaling.
+      {.name = "llama3",
+       .config = R"("architectures": ["LlamaForCausalLM"],
+                    "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+                      "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                      "original_max_position_embeddings": 64})",
+       .windows = full,
+       .theta = plain,
+       .llama3 = {8, 1, 4, 64}},
       {.name = "mistral",
        .config = R"("architectures": ["MistralForCausalLM"],
                     "sliding_window": 9)",

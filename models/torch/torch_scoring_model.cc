@@ -37,6 +37,11 @@ std::vector<int32_t> InputsOf(const ScoreRequest& request) {
   return inputs;
 }
 
+void CountNode(const TorchScoringModel& model, const PrefixNode& node) {
+  const int64_t tokens = node.end - node.begin;
+  model.CountWork(tokens * static_cast<int64_t>(node.requests.size()), tokens);
+}
+
 class Scorer {
  public:
   Scorer(const TorchScoringModel& model, std::span<const ScoreRequest> requests)
@@ -68,6 +73,7 @@ class Scorer {
     const auto wanted = [&](size_t n) { return Wanted(tree.node(n)); };
     const auto take = [&](size_t n, const at::Tensor& hidden,
                           const std::shared_ptr<Caches>&) {
+      CountNode(model_, tree.node(n));
       return Take(tree.node(n), hidden, done);
     };
     while (runner.Step(
@@ -89,6 +95,7 @@ class Scorer {
           model_.weights(),
           MakeTokens(inputs_[i], 1, node.end, model_.vocab_size()),
           at::tensor(Wanted(node), at::kLong));
+      CountNode(model_, node);
       if (!Take(node, hidden, done)) return;
     }
   }
@@ -176,6 +183,7 @@ class Generator {
     };
     const auto take = [&](size_t n, const at::Tensor& hidden,
                           const std::shared_ptr<Caches>& caches) {
+      CountNode(model_, tree.node(n));
       for (const size_t r : ends(n)) Begin(r, Top(hidden)[0], *caches);
       return !stopped_;
     };
@@ -197,6 +205,7 @@ class Generator {
         const at::Tensor hidden = model_.transformer().Hidden(
             model_.weights(), MakeTokens(text, 1, length, model_.vocab_size()),
             at::tensor({length - 1}, at::kLong));
+        model_.CountWork(length, length);
         text.push_back(Top(hidden)[0]);
         tokens.push_back(text.back());
         more = GoesOn(r, tokens);
@@ -272,6 +281,7 @@ class Generator {
     }
     const at::Tensor hidden = model_.transformer().ExtendPieces(
         model_.weights(), block, pieces, at::Tensor());
+    model_.CountWork(count, count);
     const std::vector<int32_t> top = Top(hidden);
     std::vector<Active> going;
     for (int64_t i = 0; i < count; ++i) {

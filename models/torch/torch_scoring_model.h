@@ -1,6 +1,7 @@
 // ScoringModel on a LibTorch transformer.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "models/hf_tensors.h"
@@ -30,16 +31,23 @@ class TorchScoringModel : public ScoringModel {
                 const std::function<bool(size_t, const std::vector<int32_t>&)>&
                     done) const override;
 
+  ScoringWork work() const override { return {asked_, computed_}; }
+
   // For the parts that run pieces and whole sequences.
   const Transformer& transformer() const { return model_; }
   const ModelWeights& weights() const { return weights_; }
   int64_t CacheBytesPerToken() const;
+  void CountWork(int64_t asked, int64_t computed) const {
+    asked_ += asked;
+    computed_ += computed;
+  }
 
  private:
   int threads_;
   std::shared_ptr<const HfTensors> keep_;
   Transformer model_;
   ModelWeights weights_;  // packed
+  mutable std::atomic<int64_t> asked_ = 0, computed_ = 0;
 };
 
 }  // namespace rattn
