@@ -59,6 +59,7 @@ class CheckpointEval {
   size_t Count() const;
   TextEvalOptions OptionsOf(const std::string& task) const;
   void CheckRulerData();
+  void CheckRulerLengths(const RulerTextTask& task);
   void Preview(
       const CheckpointEvalEvents& events, const std::string& name,
       const std::function<TextEvalResult(const TextEvalOptions&)>& run) const;
