@@ -47,6 +47,19 @@ void CheckpointEval::CheckRulerData() {
   for (const RulerTextTask* task : tasks_.ruler) {
     RulerIdentity(options_.ruler.mode, *task, options_.ruler.request,
                   sources_.get(), tokenizer_);
+    CheckRulerLengths(*task);
+  }
+}
+
+// A length is mostly too short for all samples of a task: the first one tells
+// before hours went into the tasks ahead of it.
+void CheckpointEval::CheckRulerLengths(const RulerTextTask& task) {
+  RulerRequest request = options_.ruler.request;
+  request.samples = 1;
+  for (const int64_t length : options_.ruler.lengths) {
+    request.length = length;
+    MakeRulerSamples(options_.ruler.mode, task, request, sources_.get(),
+                     tokenizer_);
   }
 }
 

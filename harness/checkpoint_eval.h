@@ -60,6 +60,7 @@ class CheckpointEval {
   TextEvalOptions OptionsOf(const std::string& task) const;
   void CheckFormat() const;
   void CheckRulerData();
+  void CheckRulerLengths(const RulerTextTask& task);
   void Preview(
       const CheckpointEvalEvents& events, const std::string& name,
       const std::function<TextEvalResult(const TextEvalOptions&)>& run) const;

@@ -1,7 +1,6 @@
 // Kernel cells: one mixer call on random inputs, checked and then timed.
 #include <fmt/format.h>
 #include <omp.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -131,13 +130,8 @@ void Normalize(Json& values, const std::string& origin) {
 
 // Caches to go round so that none is left in the last-level cache.
 int64_t ColdCaches(size_t cache_bytes) {
-  struct sysinfo info = {};
-  sysinfo(&info);
-  const int64_t affordable =
-      static_cast<int64_t>(info.freeram) * info.mem_unit / 2;
   const int64_t bytes = std::max<int64_t>(static_cast<int64_t>(cache_bytes), 1);
-  const int64_t wanted = 2 * LastLevelCacheBytes() / bytes + 1;
-  return std::clamp<int64_t>(std::min(wanted, affordable / bytes), 1, 4096);
+  return std::clamp<int64_t>(ColdBytes() / bytes + 1, 1, 4096);
 }
 
 Cost CostOf(const KernelCase& kernel) {

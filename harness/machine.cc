@@ -17,6 +17,7 @@
 #include <string>
 
 #include "harness/machine_tiles.h"
+#include "harness/process_memory.h"
 #include "kernels/cpu/isa.h"
 #include "models/source_folder.h"
 
@@ -158,6 +159,12 @@ std::string CpuName() {
 
 int64_t LastLevelCacheBytes() {
   return std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 32 << 20);
+}
+
+int64_t ColdBytes() {
+  const int64_t available = AvailableMemory();
+  const int64_t wanted = 16 * LastLevelCacheBytes();
+  return available > 0 ? std::min(wanted, available / 4) : wanted;
 }
 
 Json MachineFacts() {

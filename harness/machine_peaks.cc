@@ -18,8 +18,8 @@ MachinePeaks MeasurePeaks(int threads) {
   peaks.fp32_flops = PeakFp32Flops(peaks.threads, kSeconds);
   const double bf16 = PeakFedBf16Flops(peaks.threads, kSeconds);
   peaks.bf16_flops = bf16 > 0 ? bf16 : peaks.fp32_flops;
-  peaks.read_bandwidth = PeakReadBandwidth(
-      4 * LastLevelCacheBytes() / peaks.threads, peaks.threads, kSeconds);
+  peaks.read_bandwidth =
+      PeakReadBandwidth(ColdBytes() / peaks.threads, peaks.threads, kSeconds);
   return peaks;
 }
 

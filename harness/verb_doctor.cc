@@ -86,14 +86,13 @@ Json PeaksOf(int threads, int64_t near_bytes, int64_t far_bytes) {
            PeakReadBandwidth(far_bytes / threads, threads, kPeakSeconds)}};
 }
 
-// Half of L2 stays in it; four times L3 (all threads together) does not.
+// Half of L2 stays in it.
 Json PeakFacts() {
   const int64_t l2 = std::max(sysconf(_SC_LEVEL2_CACHE_SIZE), 1L << 18);
-  const int64_t l3 = LastLevelCacheBytes();
   const int threads = omp_get_num_procs();
   Json peaks = Json::array();
-  peaks.push_back(PeaksOf(1, l2 / 2, 4 * l3));
-  if (threads > 1) peaks.push_back(PeaksOf(threads, l2 / 2, 4 * l3));
+  peaks.push_back(PeaksOf(1, l2 / 2, ColdBytes()));
+  if (threads > 1) peaks.push_back(PeaksOf(threads, l2 / 2, ColdBytes()));
   return peaks;
 }
 
@@ -103,7 +102,7 @@ Hardware HardwareOf(const Json& machine, const Json& peaks) {
   hardware.name = machine["name"];
   hardware.source = fmt::format(
       "measured by rattn doctor --peaks with {} threads: products from "
-      "registers, reads of four times the last-level cache",
+      "registers, reads of sixteen times the last-level cache",
       all["threads"].get<int>());
   hardware.fp32_flops = all["fp32_flops"].get<double>();
   const double bf16 = all["bf16_flops"];

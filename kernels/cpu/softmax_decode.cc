@@ -30,6 +30,12 @@ int64_t SplitCount(int64_t heads, int64_t keys) {
                   pieces(kLeastKeys, (kWantedTasks + heads - 1) / heads));
 }
 
+// Keys whose scores are computed before their values are read, and how far
+// ahead rows are fetched: with the first rows of the next task 3 % of a cold
+// step below 64 keys without them.
+constexpr int64_t kDecodeKeys = 32;
+static_assert(kKeyTile % kDecodeKeys == 0);
+
 // Whole pairs of columns on every instruction set.
 int64_t PairedWidth(int64_t dim) { return RoundUp(dim, 2 * kMaxLanes); }
 
@@ -37,7 +43,7 @@ int64_t PairedWidth(int64_t dim) { return RoundUp(dim, 2 * kMaxLanes); }
 struct DecodeScratch {
   float* rows;     // [rows, D] queries, scaled to base-2 logits
   float* queries;  // [rows, width of D], paired
-  float* scores;   // [rows, kKeyTile]
+  float* scores;   // [rows, kDecodeKeys]
   float* rescale;  // [rows]
   float* out;      // [Dv]
 };
@@ -47,7 +53,7 @@ DecodeScratch TakeDecodeScratch(const Problem& problem, Arena* arena) {
   const int64_t rows = MakeLocalPlan(problem).rows;
   return {arena->Take<float>(rows * shape.head_dim),
           arena->Take<float>(rows * PairedWidth(shape.head_dim)),
-          arena->Take<float>(rows * kKeyTile), arena->Take<float>(rows),
+          arena->Take<float>(rows * kDecodeKeys), arena->Take<float>(rows),
           arena->Take<float>(shape.value_dim)};
 }
 
@@ -130,45 +136,52 @@ inline float SoftmaxHead(int64_t keys, float* scores, float* top, float* sum) {
   return rescale;
 }
 
+// Keys of `range` from `first` on whose rows follow each other, up to a tile.
+int64_t PieceKeys(const LocalInputs& in, KeyRange range, int64_t first) {
+  return std::min(
+      {kDecodeKeys, range.end - first, ContiguousRun(*in.k.cache, first)});
+}
+
+template <typename T>
+Ahead PieceAhead(const LocalInputs& in, const QueryBlock& block, KeyRange range,
+                 int64_t first) {
+  const int64_t bytes = sizeof(T) * in.problem->shape.head_dim;
+  return {in.k.CacheRow(block.b, block.kv_head, first),
+          PieceKeys(in, range, first), bytes, bytes};
+}
+
 // The keys of `range` as they lie in the cache, in pieces whose rows follow
 // each other. The values of a piece are fetched while its keys are read, and
-// the keys of the next one with the values.
+// the keys of the next one, in the end those of `after`, with the values.
 template <typename T>
 void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
-                const Partial& to, int64_t width, const DecodeScratch& s) {
-  const KvCache& cache = *in.k.cache;
+                const Partial& to, int64_t width, const Ahead& after,
+                const DecodeScratch& s) {
   const Shape& shape = in.problem->shape;
-  const int64_t row_bytes = sizeof(T) * shape.head_dim;
   const int64_t value_bytes = sizeof(T) * shape.value_dim;
-  const auto piece = [&](int64_t first) {
-    return std::min({kKeyTile, range.end - first, ContiguousRun(cache, first)});
-  };
   for (int64_t first = range.begin; first < range.end;) {
-    const int64_t keys = piece(first);
+    const int64_t keys = PieceKeys(in, range, first);
     const int64_t next = first + keys;
     const T* k =
         static_cast<const T*>(in.k.CacheRow(block.b, block.kv_head, first));
     const T* v =
         static_cast<const T*>(in.v.CacheRow(block.b, block.kv_head, first));
-    Ahead keys_ahead;
-    if (next < range.end) {
-      keys_ahead = {in.k.CacheRow(block.b, block.kv_head, next), piece(next),
-                    row_bytes, row_bytes};
-    }
+    const Ahead keys_ahead =
+        next < range.end ? PieceAhead<T>(in, block, range, next) : after;
     const Ahead values_ahead = {v, keys, value_bytes, value_bytes};
     const int64_t query_width = PairedWidth(shape.head_dim);
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
       ScoreRows<queries>(k, keys, shape.head_dim, s.queries + q * query_width,
-                         query_width, s.scores + q * kKeyTile, kKeyTile,
+                         query_width, s.scores + q * kDecodeKeys, kDecodeKeys,
                          q == 0 ? values_ahead : Ahead{});
     });
     for (int64_t r = 0; r < block.rows; ++r) {
       s.rescale[r] =
-          SoftmaxHead(keys, s.scores + r * kKeyTile, to.top + r, to.sum + r);
+          SoftmaxHead(keys, s.scores + r * kDecodeKeys, to.top + r, to.sum + r);
     }
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
       AddRows<queries>(v, keys, shape.value_dim, shape.value_dim,
-                       s.scores + q * kKeyTile, kKeyTile, s.rescale + q,
+                       s.scores + q * kDecodeKeys, kDecodeKeys, s.rescale + q,
                        to.out + q * width, width,
                        q == 0 ? keys_ahead : Ahead{});
     });
@@ -176,10 +189,30 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
   }
 }
 
+KeyRange PartKeys(const DecodeJob& job, KeyRange window, int64_t index) {
+  const int64_t begin = window.begin + index * job.part_keys;
+  return {begin, std::min(begin + job.part_keys, window.end)};
+}
+
+// What the thread that is at `task` most likely reads next: tasks go round the
+// threads, and a part's first rows would else be waited for.
+template <typename T>
+Ahead TaskAhead(const DecodeJob& job, int64_t task) {
+  const int64_t next = task + job.in.problem->threads;
+  if (next >= job.tasks()) return {};
+  const QueryBlock block = GroupOf(job, next / job.parts);
+  if (block.rows == 0) return {};
+  const KeyRange keys =
+      PartKeys(job, WindowKeys(job.plan, block), next % job.parts);
+  if (keys.size() <= 0) return {};
+  return PieceAhead<T>(job.in, block, keys, keys.begin);
+}
+
 // Part `index` of the window's keys; the first also takes the sinks.
 template <typename T>
 void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
-                const Partial& to, int64_t width, const DecodeScratch& s) {
+                const Partial& to, int64_t width, const Ahead& after,
+                const DecodeScratch& s) {
   const LocalInputs& in = job.in;
   const int64_t dim = in.problem->shape.head_dim;
   std::fill_n(to.top, block.rows, kMinusInfinity);
@@ -189,17 +222,13 @@ void DecodePart(const DecodeJob& job, const QueryBlock& block, int64_t index,
   const auto parts = BlockParts(in, job.plan, block);
   for (const BlockPart& part : parts) {
     const bool window = &part == &parts[1];
-    KeyRange keys = part.keys;
-    if (window) {
-      const int64_t begin = keys.begin + index * job.part_keys;
-      keys = {begin, std::min(begin + job.part_keys, keys.end)};
-    }
+    const KeyRange keys = window ? PartKeys(job, part.keys, index) : part.keys;
     if (keys.size() == 0 || (!window && index > 0)) continue;
     PackRows(in, block, in.q, scale, part.rotation, s.rows);
     for (int64_t r = 0; r < block.rows; ++r) {
       PairRow<T>(s.rows + r * dim, dim, s.queries + r * PairedWidth(dim));
     }
-    DecodeKeys<T>(in, block, keys, to, width, s);
+    DecodeKeys<T>(in, block, keys, to, width, window ? after : Ahead{}, s);
   }
 }
 
@@ -248,7 +277,8 @@ void RunTask(const DecodeJob& job, int64_t head, int64_t part,
   if (block.rows == 0) return;
   const Partials partials = PartialsAt(*job.in.problem, job.partials);
   const int64_t at = head * job.parts + part;
-  DecodePart<T>(job, block, part, partials.at(at), partials.width, s);
+  DecodePart<T>(job, block, part, partials.at(at), partials.width,
+                TaskAhead<T>(job, at), s);
   if (job.parts == 1)
     FinishGroup<T>(job.in, block, partials, at, 1, job.out, s);
 }

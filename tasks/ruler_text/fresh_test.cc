@@ -92,6 +92,16 @@ TEST(FreshTest, AnswersAreFreeOfTokenizerAndLength) {
   }
 }
 
+TEST(FreshTest, QuestionsStandWithWhatTheyNeedAndFitFewTokens) {
+  const SmallSources small;
+  RulerSources sources = small.Open();
+  for (const RulerTextSample& sample :
+       Make(FindRulerTextTask("qa_2"), 1000, 20, &sources)) {
+    EXPECT_NE(sample.input.find(sample.outputs[0] + " was seen"),
+              std::string::npos);
+  }
+}
+
 TEST(FreshTest, NeedlesOfOtherNamesNeverRepeatTheOnesAskedFor) {
   const SmallSources small;
   RulerSources sources = small.Open();

@@ -266,7 +266,7 @@ void ThrowTooShort(const RulerTextTask& task, const RulerRequest& request,
                    int64_t least) {
   throw UserError(fmt::format(
       "{} does not fit {} tokens with this tokenizer: the least possible "
-      "length is {}",
+      "length is {} (or leave the task out, or take the mode fresh)",
       task.name, request.length, std::max(least, request.length + 1)));
 }
 

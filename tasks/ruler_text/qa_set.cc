@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -95,11 +96,24 @@ QaQuestion SquadQuestion(const Json& qa, const Reader& reader, size_t gold,
   for (const Json& answer : reader.List(qa, "answers")) {
     question.answers.push_back(reader.Text(answer, "text"));
   }
-  question.gold = {gold};
+  question.gold = question.needed = {gold};
   std::copy_if(article.begin(), article.end(),
                std::back_inserter(question.related),
                [gold](size_t document) { return document != gold; });
   return question;
+}
+
+// Titles of the documents that the answer of `row` needs.
+std::set<std::string> NeededTitles(const Json& row, const Reader& reader) {
+  std::set<std::string> titles;
+  if (!row.contains("supporting_facts")) return titles;
+  for (const Json& fact : reader.List(row, "supporting_facts")) {
+    if (reader.List(fact).empty()) {
+      throw UserError("HotpotQA: a supporting fact is no [title, sentence]");
+    }
+    titles.insert(reader.Text(fact[0]));
+  }
+  return titles;
 }
 
 }  // namespace
@@ -155,9 +169,14 @@ QaSet LoadHotpot(const std::string& path) {
     QaQuestion& question = set.questions.emplace_back();
     question.query = reader.Text(json[i], "question");
     question.answers = {reader.Text(json[i], "answer")};
+    const std::set<std::string> needed = NeededTitles(json[i], reader);
     for (const std::string& text : contexts[i]) {
       question.gold.push_back(documents.Index(text));
+      if (needed.contains(text.substr(0, text.find('\n')))) {
+        question.needed.push_back(question.gold.back());
+      }
     }
+    if (question.needed.empty()) question.needed = question.gold;
   }
   CheckNotEmpty(set, path);
   set.documents = documents.Take();

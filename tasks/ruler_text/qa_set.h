@@ -10,8 +10,11 @@ namespace rattn {
 struct QaQuestion {
   std::string query;
   std::vector<std::string> answers;  // of all annotators, repeats kept
-  std::vector<size_t> gold;          // documents that hold the answer
+  std::vector<size_t> gold;          // documents in every official prompt
   std::vector<size_t> related;       // other paragraphs of the article
+  // Those of `gold` that the answer needs (HotpotQA's supporting facts; all
+  // where the file does not tell).
+  std::vector<size_t> needed;
 };
 
 struct QaSet {

@@ -124,6 +124,11 @@ class SmallSources {
       rows.push_back({{"question", "Which colour " + std::to_string(row) + "?"},
                       {"answer", fmt::format("Colour{}x3", row)},
                       {"context", context}});
+      if (row % 2 == 0) {
+        const std::string title = fmt::format("Title {}x", row);
+        rows.back()["supporting_facts"] = Json::array(
+            {Json::array({title + "3", 1}), Json::array({title + "7", 0})});
+      }
     }
     return rows;
   }

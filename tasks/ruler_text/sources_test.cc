@@ -169,6 +169,10 @@ TEST(QaSetTest, UnanswerableQuestionsAreLeftOut) {
   EXPECT_THAT(squad.questions[0].answers, ElementsAre("region0", "region0"));
   const QaSet& hotpot = sources.hotpot();
   EXPECT_EQ(hotpot.questions[1].gold.size(), 10u);
+  EXPECT_EQ(hotpot.questions[1].needed, hotpot.questions[1].gold);
+  EXPECT_THAT(
+      hotpot.questions[2].needed,
+      ElementsAre(hotpot.questions[2].gold[3], hotpot.questions[2].gold[7]));
   EXPECT_EQ(hotpot.documents[hotpot.questions[1].gold[2]],
             "Title 1x2\nFirst of 1x2. Colour1x2 was seen.");
 }

@@ -66,7 +66,7 @@ std::string_view RulerGeneratorVersion(RulerMode mode) {
     case RulerMode::kOfficial:
       return "NVIDIA/RULER c3f5e3b";
     case RulerMode::kFresh:
-      return "rattn fresh 1";
+      return "rattn fresh 2";
     default:
       return "lm-evaluation-harness 4e7e0d4";
   }
