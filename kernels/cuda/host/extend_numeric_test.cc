@@ -41,6 +41,16 @@ TEST(CudaCache, DeferredAbsorptionMatchesOneForward) {
   ForEachCudaProblem({cases[1], cases[2], cases[6]}, 9, check);
 }
 
+// More query heads than a tile has rows, or a step takes at a time.
+TEST(CudaCache, WideGroupsMatchOneForward) {
+  ForEachCudaProblem({{.name = "wide group",
+                       .shape = MakeShape(1, 20, 1, 9, 9, 8, 8),
+                       .window = 3}},
+                     3, [](const Problem& problem, const TestOptions& options) {
+                       CheckPieces(problem, options, {{1}});
+                     });
+}
+
 // Pages of a growing cache, and keys divided among blocks.
 TEST(CudaCache, DecodesLongContexts) {
   const Case c = {.name = "long",

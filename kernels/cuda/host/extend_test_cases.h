@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/cuda/host/cuda_test_cases.h"
@@ -10,6 +11,26 @@
 namespace rattn::cuda {
 
 using Pieces = std::vector<int64_t>;
+
+// Values lie unchanged in the slots where KvCache looks for them.
+inline void ExpectSameValues(const Problem& problem, const KvCache& cache,
+                             const KvCache& reference) {
+  if (!cache.has_keys()) return;
+  const Shape& s = problem.shape;
+  const size_t bytes =
+      static_cast<size_t>(s.value_dim) * ByteSize(problem.dtype);
+  const int64_t kept =
+      cache.ring_slots() > 0 ? cache.ring_slots() : cache.length();
+  for (int64_t t = 0; t < cache.length(); ++t) {
+    if (t >= cache.sinks() && t < cache.length() - kept) continue;
+    for (int64_t row = 0; row < s.batch * s.kv_heads; ++row) {
+      const int64_t b = row / s.kv_heads, h = row % s.kv_heads;
+      ASSERT_EQ(
+          std::memcmp(cache.Value(b, h, t), reference.Value(b, h, t), bytes), 0)
+          << "token " << t;
+    }
+  }
+}
 
 // Through a cache, keys are rounded once more after their rotation, so results
 // are held to twice the error of the reference on such a cache, token by token.
@@ -41,6 +62,7 @@ inline void CheckPieces(const Problem& problem, const TestOptions& options,
     const KvCache cache = RunExtend(HostBackend(&findings), problem,
                                     parts.buffers, pieces, separate);
     ASSERT_EQ(findings.Text(), "");
+    ExpectSameValues(problem, cache, reference);
     EXPECT_LE(RelativeRms(Values(parts.buffers.o), want), o_limit);
     EXPECT_LE(RelativeRms(Values(cache.state()), want_state), state_limit);
     EXPECT_LE(RelativeRms(Values(cache.key_sum()), Values(reference.key_sum())),
