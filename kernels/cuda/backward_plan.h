@@ -21,14 +21,13 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   // After Forward in phase kTrain on the same buffers.
   static void Run(const Problem& problem, const Buffers& buffers, Arena* arena,
                   Launcher* launcher) {
-    BackwardPlan plan(problem, buffers, arena, launcher);
-    plan.WithDim([&plan](auto dim) { plan.template RunAll<dim>(); });
+    BackwardPlan(problem, buffers, arena, launcher).RunAll();
   }
 
  private:
   using Base = PlanBase<T, Launcher>;
   using Base::arena_, Base::b_, Base::launcher_, Base::p_;
-  using Base::Base, Base::WithDim;
+  using Base::Base, Base::WithDim, Base::WithMemoryDims;
   using Wide = GlobalView<float>;
   using Part = typename FinishGradient<T>::Part;
 
@@ -38,19 +37,28 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     Wide dq_memory, dk_memory, dv_memory;  // memory branch
   };
 
-  template <int kDim>
+  // What the memory branch reads, and what its output was divided by.
+  struct MemoryInputs {
+    GlobalView<const T> phi_q, phi_k, v, states;
+    Wide denominator;
+  };
+
   void RunAll() {
     Gradients to;
-    const auto v = this->template Prepared<kDim>(b_.v, false, 0, 0);
-    const auto branches = OutputGradientsOf<kDim>();
-    if (HasLocal(p_.spec)) RunLocal<kDim>(v, branches.branch[0], &to);
+    MemoryInputs memory;
     if (HasMemory(p_.spec)) {
-      const auto d_o = ReadOnly(branches.branch[1].d_x);
-      if (p_.spec.memory.feature_map == FeatureMap::kIdentity) {
-        RunMemory<kDim, kDim>(v, d_o, &to);
-      } else {
-        RunMemory<2 * kDim, kDim>(v, d_o, &to);
-      }
+      WithMemoryDims([&](auto features, auto dim) {
+        memory = PrepareMemory<features, dim>();
+      });
+    }
+    const auto branches = RunOutputGradients(memory.denominator);
+    if (HasLocal(p_.spec)) {
+      WithDim([&](auto dim) { RunLocal<dim>(branches.branch[0], &to); });
+    }
+    if (HasMemory(p_.spec)) {
+      WithMemoryDims([&](auto features, auto dim) {
+        RunMemory<features, dim>(memory, ReadOnly(branches.branch[1].d_x), &to);
+      });
     }
     Finish(to);
   }
@@ -60,31 +68,34 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   }
 
   // Gradients of the branch outputs, norm scales and sink logits.
-  template <int kDim>
-  typename OutputGradients<T>::Params OutputGradientsOf() {
+  typename OutputGradients<T>::Params RunOutputGradients(
+      const Wide& denominator) {
     using Kernel = OutputGradients<T>;
     const Shape& s = p_.shape;
     typename Kernel::Params params;
     params.d_o = ViewOf<const T>(b_.d_o);
     params.norms = UsesNorms(p_.spec);
-    params.weight = p_.spec.combine == Combine::kMeanOfNorms ? 0.5f : 1.f;
+    params.weight = this->BranchWeight();
     const auto fill = [&](auto* branch, const TensorView& x,
-                          const TensorView& norm, HeadRange heads) {
+                          const TensorView& norm, HeadRange heads,
+                          int64_t columns) {
       branch->x = ViewOf<const float>(x);
       branch->norm = ViewOf<const float>(norm);
-      branch->d_x =
-          TakeView<T>({s.batch, s.query_len, s.query_heads, kDim}, arena_);
+      branch->d_x = TakeView<T>({s.batch, s.query_len, s.query_heads,
+                                 PaddedDim(std::max(s.head_dim, columns))},
+                                arena_);
       branch->inverse = TakeRows(s.query_len, s.query_heads, 1);
       branch->dot = TakeRows(s.query_len, s.query_heads, 1);
       branch->heads = heads;
     };
     if (HasLocal(p_.spec)) {
       fill(&params.branch[0], b_.o_local, b_.norm_local,
-           LocalHeads(p_.spec, s.query_heads));
+           LocalHeads(p_.spec, s.query_heads), s.value_dim);
     }
     if (HasMemory(p_.spec)) {
       fill(&params.branch[1], b_.o_memory, b_.norm_memory,
-           MemoryHeads(p_.spec, s.query_heads));
+           MemoryHeads(p_.spec, s.query_heads), ValueColumns(p_));
+      params.branch[1].denominator = ReadOnly(denominator);
       params.branch[1].scale = static_cast<float>(p_.memory_scale);
     }
     launcher_->template Run<Kernel>(
@@ -138,12 +149,13 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   }
 
   template <int kDim>
-  void RunLocal(const GlobalView<const T>& v,
-                const typename OutputGradients<T>::Branch& branch,
+  void RunLocal(const typename OutputGradients<T>::Branch& branch,
                 Gradients* to) {
     const Shape& s = p_.shape;
     SoftmaxGradients<T> params;
-    this->template FillLocal<kDim>(v, &params);
+    this->template FillLocal<kDim>(&params);
+    params.k = this->template LocalKeys<kDim>();
+    params.v = this->template Values<kDim>();
     params.d_o = ReadOnly(branch.d_x);
     params.lse = ViewOf<const float>(b_.lse);
     params.delta = ReadOnly(branch.dot);
@@ -156,7 +168,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     using Q = SoftmaxBackwardQ<T, kDim>;
     launcher_->template Run<Q>(
         this->OfHeads(CeilDiv(s.query_len * params.group, Q::kRows), s.kv_heads,
-                      Q::SharedBytes(this->SlotQueries())),
+                      Q::kSharedBytes),
         params);
     if constexpr (kDim > 128) {
       RunKeys<SoftmaxBackwardK<T, kDim, KeyGradients::kKeysOnly>>(params);
@@ -236,20 +248,46 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   }
 
   template <int kFeatures, int kDim>
-  void RunMemory(const GlobalView<const T>& v, const GlobalView<const T>& d_o,
+  MemoryInputs PrepareMemory() {
+    MemoryInputs in;
+    in.phi_q = this->template Features<kFeatures, kDim>(this->MemoryQueries());
+    in.phi_k = this->template Features<kFeatures, kDim>(this->MemoryKeys());
+    in.v = this->template MemoryValues<kDim>();
+    in.states =
+        this->template States<kFeatures, kDim>(in.phi_k, in.v, TensorView{});
+    if (ValueColumns(p_) == p_.shape.value_dim) return in;
+    using Kernel = LinearRead<T, kFeatures, kDim, LinearRows::kQueries>;
+    const Shape& s = p_.shape;
+    typename Kernel::Params params;
+    params.rows = in.phi_q;
+    params.columns = in.phi_k;
+    params.values = in.v;
+    params.states = in.states;
+    params.normalize = true;
+    params.denominator = in.denominator =
+        TakeRows(s.query_len, s.query_heads, 1);
+    params.shape = this->ShapeOfMemory();
+    params.value_dim = static_cast<int>(s.value_dim);
+    params.scale = static_cast<float>(p_.memory_scale);
+    launcher_->template Run<Kernel>(
+        this->OfHeads(
+            CeilDiv(s.query_len * params.shape.row_group, Kernel::kRows),
+            StateHeads(p_), Kernel::kSharedBytes),
+        params);
+    return in;
+  }
+
+  template <int kFeatures, int kDim>
+  void RunMemory(const MemoryInputs& in, const GlobalView<const T>& d_o,
                  Gradients* to) {
     constexpr LinearRows kQueries = LinearRows::kQueries;
     constexpr LinearRows kKeys = LinearRows::kKeys;
-    const TensorView &q = this->MemoryQueries(), &k = this->MemoryKeys();
-    const auto phi_q = this->template Features<kFeatures, kDim>(q);
-    const auto phi_k = this->template Features<kFeatures, kDim>(k);
-    const auto states =
-        this->template States<kFeatures, kDim>(phi_k, v, TensorView{});
+    const auto& [phi_q, phi_k, v, states, denominator] = in;
     const auto back = StatesBack<kFeatures, kDim>(phi_q, d_o);
-    to->dq_memory =
-        FeatureGradientOf<kFeatures, kDim, kQueries>(d_o, v, phi_k, states, q);
-    to->dk_memory =
-        FeatureGradientOf<kFeatures, kDim, kKeys>(v, d_o, phi_q, back, k);
+    to->dq_memory = FeatureGradientOf<kFeatures, kDim, kQueries>(
+        d_o, v, phi_k, states, this->MemoryQueries());
+    to->dk_memory = FeatureGradientOf<kFeatures, kDim, kKeys>(
+        v, d_o, phi_q, back, this->MemoryKeys());
     using Kernel = LinearRead<T, kFeatures, kDim, kKeys>;
     typename Kernel::Params params;
     params.rows = phi_k;

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <vector>
 
+#include "kernels/cuda/cache_views.h"
 #include "kernels/cuda/cuda_library.h"
 #include "kernels/cuda/support.h"
 
@@ -132,8 +134,15 @@ class Cuda : public Backend {
       if (*view) Spoil(*view);
     }
   }
-  void Extend(const Problem&, const Buffers&, KvCache&,
-              Workspace) const override {}
+  void Extend(const Problem& problem, const Buffers& buffers, KvCache& cache,
+              Workspace) const override {
+    std::vector<void*> pages;
+    const CacheViews views = ViewsOf(problem, cache, &pages);
+    if (library_->extend_from_host(problem, buffers, views) != nullptr) {
+      Spoil(buffers.o);
+    }
+    AdvanceCache(problem, &cache);
+  }
 
  private:
   const CudaLibrary* library_;

@@ -43,8 +43,13 @@ TEST(CudaSupports, SaysWhatTheKernelsLack) {
               HasSubstr("up to head dim 256, got 264"));
   EXPECT_THAT(reason([](Problem& p) { p.local_scale = -1; }),
               HasSubstr("positive"));
-  EXPECT_THAT(reason([](Problem& p) { p.phase = Phase::kDecode; }),
-              HasSubstr("decode"));
+  EXPECT_EQ(reason([](Problem& p) { p.phase = Phase::kDecode; }), "");
+  EXPECT_THAT(reason([](Problem& p) {
+                p.spec = TestSpec(*FindVariant("linear"), 0);
+                p.spec.memory.normalizer = Normalizer::kSum;
+                p.shape.value_dim = 256;
+              }),
+              HasSubstr("'sum' go up to value dim 248, got 256"));
   EXPECT_THAT(reason([](Problem& p) { p.shape.key_len = int64_t{1} << 31; }),
               HasSubstr("32 bits"));
 }

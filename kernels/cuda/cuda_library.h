@@ -2,6 +2,7 @@
 // CUDA runtime, and is loaded only where there is a driver and a GPU for it.
 #pragma once
 
+#include "kernels/cuda/cache_views.h"
 #include "kernels/problem.h"
 
 namespace rattn::cuda {
@@ -14,12 +15,21 @@ struct CudaLibrary {
                          Workspace workspace, void* stream);
   const char* (*backward)(const Problem& problem, const Buffers& buffers,
                           Workspace workspace, void* stream);
+  // Phases kExtend and kDecode, on a cache in device memory (its list of pages,
+  // too); AdvanceCache is left to the caller.
+  const char* (*extend)(const Problem& problem, const Buffers& buffers,
+                        const CacheViews& cache, Workspace workspace,
+                        void* stream);
   // On host pointers: tensors are copied there and back; workspace as the
   // kernels need is taken from the device.
   const char* (*forward_from_host)(const Problem& problem,
                                    const Buffers& buffers);
   const char* (*backward_from_host)(const Problem& problem,
                                     const Buffers& buffers);
+  // The whole cache is copied there and back.
+  const char* (*extend_from_host)(const Problem& problem,
+                                  const Buffers& buffers,
+                                  const CacheViews& cache);
 };
 
 inline constexpr const char* kCudaLibraryFile = "librattn_cuda.so";

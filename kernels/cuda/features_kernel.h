@@ -56,8 +56,8 @@ RATTN_FN void SoftmaxOfRow(Exec& x, int dim, float (&phi)[kOfLane]) {
   for (int i = 0; i < kOfLane; ++i) phi[i] /= sum;
 }
 
-// Stores phi rounded and padded with zeros, as tiles are copied from.
-template <typename T, int kDim>
+// Stores phi rounded to Out and padded with zeros, as tiles are copied from.
+template <typename T, int kDim, typename Out = T>
 struct FeatureRows {
   static constexpr const char* kName = "feature_rows";
   static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
@@ -66,7 +66,7 @@ struct FeatureRows {
 
   struct Params {
     GlobalView<const T> in;  // [B, T, H, D], D at most kDim
-    GlobalView<T> out;       // [B, T, H, padded F]
+    GlobalView<Out> out;     // [B, T, H, padded F]
     FeatureMap map = FeatureMap::kSoftmax;
   };
 
@@ -83,7 +83,7 @@ struct FeatureRows {
       end = 2 * dim;
     }
     for (int c = end + x.lane(); c < p.out.shape[3]; c += kWarpSize) {
-      x.Store(p.out, at.batch, at.token, at.head, c, x.template Round<T>(0));
+      x.Store(p.out, at.batch, at.token, at.head, c, x.template Round<Out>(0));
     }
   }
 
@@ -102,7 +102,7 @@ struct FeatureRows {
       if (c >= dim) continue;
       const bool cut = p.map == FeatureMap::kRelu && phi[i] < 0;
       x.Store(p.out, at.batch, at.token, at.head, first + c,
-              x.template Round<T>(cut ? 0 : phi[i]));
+              x.template Round<Out>(cut ? 0 : phi[i]));
     }
   }
 };

@@ -1,114 +1,93 @@
 // The launches of a forward pass, in order.
 #pragma once
 
-#include "kernels/cuda/combine_kernel.h"
-#include "kernels/cuda/linear_read_kernel.h"
-#include "kernels/cuda/plan_base.h"
-#include "kernels/cuda/softmax_forward_kernel.h"
+#include <algorithm>
+
+#include "kernels/cuda/branch_plan.h"
+#include "kernels/cuda/fused_forward_kernel.h"
 
 namespace rattn::cuda {
 
 template <typename T, class Launcher>
-class ForwardPlan : private PlanBase<T, Launcher> {
+class ForwardPlan : private BranchPlan<T, Launcher> {
  public:
   // Runs the launches of `problem` (CudaSupports) on device pointers.
   static void Run(const Problem& problem, const Buffers& buffers, Arena* arena,
                   Launcher* launcher) {
     ForwardPlan plan(problem, buffers, arena, launcher);
-    plan.WithDim([&plan](auto dim) { plan.template RunBranches<dim>(); });
+    if (plan.BranchesFuse()) {
+      plan.RunFused();
+    } else {
+      plan.RunBranches();
+    }
   }
 
  private:
-  using Base = PlanBase<T, Launcher>;
-  using Base::arena_, Base::b_, Base::launcher_, Base::p_;
-  using Base::Base, Base::NeedsCombine, Base::WithDim;
+  using Base = BranchPlan<T, Launcher>;
+  using Base::b_, Base::p_;
+  using Base::Base;
 
-  // Where a branch writes fp32: what is kept for Backward, workspace for the
-  // combination, or nowhere.
-  GlobalView<float> WideOutput(const TensorView& kept) {
-    if (kept) return ViewOf<float>(kept);
-    if (!NeedsCombine()) return {};
+  // Both branches on all query heads, with rows that fit into the registers of
+  // a block twice.
+  bool BranchesFuse() const {
+    constexpr int64_t kMostColumns = 128;
     const Shape& s = p_.shape;
-    return TakeView<float>({s.batch, s.query_len, s.query_heads, s.value_dim},
-                           arena_);
+    return HasLocal(p_.spec) && HasMemory(p_.spec) &&
+           p_.spec.combine != Combine::kSplitHeads &&
+           !p_.state_per_query_head &&
+           std::max(s.head_dim, s.value_dim) <= kMostColumns &&
+           ValueColumns(p_) == s.value_dim;
   }
 
-  template <int kDim>
+  void RunFused() {
+    this->WithMemoryDims([&](auto features, auto dim) {
+      if constexpr (dim <= 128) RunFusedKernel<features, dim>();
+    });
+  }
+  template <int kFeatures, int kDim>
+  void RunFusedKernel() {
+    using Kernel = FusedForward<T, kFeatures, kDim>;
+    typename Kernel::Params params;
+    const auto v = this->template Values<kDim>();
+    params.local = this->template SoftmaxParams<kDim, KeySource::kGiven>(
+        {this->template LocalKeys<kDim>()}, {v});
+    params.memory = this->template ReadParams<kFeatures, kDim>(
+        this->template Features<kFeatures, kDim>(this->MemoryKeys()), v);
+    params.local.o_wide = ViewOf<float>(b_.o_local);
+    params.memory.o_wide = ViewOf<float>(b_.o_memory);
+    params.norm_local = ViewOf<const float>(b_.norm_local);
+    params.norm_memory = ViewOf<const float>(b_.norm_memory);
+    params.o = ViewOf<T>(b_.o);
+    params.norms = UsesNorms(p_.spec);
+    params.weight = this->BranchWeight();
+    this->launcher_->template Run<Kernel>(
+        this->OfHeads(
+            CeilDiv(p_.shape.query_len * params.local.group, Kernel::kRows),
+            p_.shape.kv_heads, Kernel::kSharedBytes),
+        params);
+  }
+
   void RunBranches() {
     GlobalView<float> local, memory;
-    const auto v = this->template Prepared<kDim>(b_.v, false, 0, 0);
-    if (HasLocal(p_.spec)) local = RunLocal<kDim>(v);
-    if (HasMemory(p_.spec)) {
-      memory = p_.spec.memory.feature_map == FeatureMap::kIdentity
-                   ? RunMemory<kDim, kDim>(v)
-                   : RunMemory<2 * kDim, kDim>(v);
+    if (HasLocal(p_.spec)) {
+      this->WithDim([&](auto dim) { local = RunLocal<dim>(); });
     }
-    if (NeedsCombine()) RunCombine(local, memory);
+    if (HasMemory(p_.spec)) {
+      this->WithMemoryDims([&](auto features, auto dim) {
+        const auto keys =
+            this->template Features<features, dim>(this->MemoryKeys());
+        memory = this->template ReadMemory<features, dim>(
+            keys, this->template MemoryValues<dim>());
+      });
+    }
+    this->RunCombine(local, memory);
   }
 
   template <int kDim>
-  GlobalView<float> RunLocal(const GlobalView<const T>& v) {
-    using Kernel = SoftmaxForward<T, kDim>;
-    const Shape& s = p_.shape;
-    typename Kernel::Params params;
-    this->template FillLocal<kDim>(v, &params);
-    if (!NeedsCombine()) params.o = ViewOf<T>(b_.o);
-    params.o_wide = WideOutput(b_.o_local);
-    params.lse = ViewOf<float>(b_.lse);
-    params.max_logits = ViewOf<float>(b_.max_logits);
-    params.sink_logit = ViewOf<const float>(b_.sink_logit);
-    params.value_dim = static_cast<int>(s.value_dim);
-    launcher_->template Run<Kernel>(
-        this->OfHeads(CeilDiv(s.query_len * params.group, Kernel::kRows),
-                      s.kv_heads, Kernel::SharedBytes(this->SlotQueries())),
-        params);
-    return params.o_wide;
-  }
-
-  template <int kFeatures, int kDim>
-  GlobalView<float> RunMemory(const GlobalView<const T>& v) {
-    using Kernel = LinearRead<T, kFeatures, kDim, LinearRows::kQueries>;
-    const Shape& s = p_.shape;
-    typename Kernel::Params params;
-    params.shape = this->ShapeOfMemory();
-    params.rows =
-        this->template Features<kFeatures, kDim>(this->MemoryQueries());
-    params.columns =
-        this->template Features<kFeatures, kDim>(this->MemoryKeys());
-    params.values = v;
-    params.states = this->template States<kFeatures, kDim>(params.columns, v,
-                                                           b_.final_state);
-    if (!NeedsCombine()) params.o = ViewOf<T>(b_.o);
-    params.o_wide = WideOutput(b_.o_memory);
-    params.value_dim = static_cast<int>(s.value_dim);
-    params.scale = static_cast<float>(p_.memory_scale);
-    launcher_->template Run<Kernel>(
-        this->OfHeads(
-            CeilDiv(s.query_len * params.shape.row_group, Kernel::kRows),
-            StateHeads(p_), Kernel::kSharedBytes),
-        params);
-    return params.o_wide;
-  }
-
-  void RunCombine(const GlobalView<float>& local,
-                  const GlobalView<float>& memory) {
-    using Kernel = CombineRows<T>;
-    const Shape& s = p_.shape;
-    typename Kernel::Params params;
-    params.branch[0] = {local, ViewOf<const float>(b_.norm_local),
-                        LocalHeads(p_.spec, s.query_heads)};
-    params.branch[1] = {memory, ViewOf<const float>(b_.norm_memory),
-                        MemoryHeads(p_.spec, s.query_heads)};
-    params.o = ViewOf<T>(b_.o);
-    params.lse = ViewOf<float>(b_.lse);
-    params.max_logits = ViewOf<float>(b_.max_logits);
-    params.norms = UsesNorms(p_.spec);
-    params.weight = p_.spec.combine == Combine::kMeanOfNorms ? 0.5f : 1.f;
-    launcher_->template Run<Kernel>(
-        {.grid = {CeilDiv(s.batch * s.query_len * s.query_heads,
-                          Kernel::kWarps),
-                  1, 1}},
-        params);
+  GlobalView<float> RunLocal() {
+    const GivenKeys<T> k = {this->template LocalKeys<kDim>()};
+    const GivenKeys<T> v = {this->template Values<kDim>()};
+    return this->template Attend<kDim, KeySource::kGiven>(k, v);
   }
 };
 

@@ -11,7 +11,7 @@ namespace rattn::cuda {
 // Tiles of keys that a block walks over: first those of the sinks, then those
 // of the window. `queries`: positions of its rows, last exclusive.
 struct KeyTiles {
-  RATTN_FN KeyTiles(const LocalSpec& local, KeyRange queries, int tile_keys)
+  constexpr KeyTiles(const LocalSpec& local, KeyRange queries, int tile_keys)
       : keys(tile_keys) {
     const KeyRange seen =
         BlockWindowRange(queries.begin, queries.end, LocalWindow(local));

@@ -43,6 +43,10 @@ struct LinearRead {
     GlobalView<const T> states;   // [B, Hs * segments, kFeatures, kDim]
     GlobalView<T> o;              // optional, of the rows [.., Dv]
     GlobalView<float> o_wide;     // optional, of the rows [.., Dv]
+    // Rows are queries and column Dv of the values is ones (Normalizer::kSum):
+    // the output is divided by scale * column Dv + kNormalizerEpsilon.
+    bool normalize = false;
+    GlobalView<float> denominator;  // optional [B, Tq, Hq, 1]
     LinearShape shape;
     int value_dim = 0;  // Dv
     float scale = 1;    // of the output
@@ -91,13 +95,23 @@ struct LinearRead {
     RATTN_FN void Finish() {
       RATTN_UNROLL
       for (int half = 0; half < 2; ++half) {
+        const float denominator = p.normalize ? Denominator(half) : 1;
         const int64_t row = pattern.rows.first + WarpRow(half);
         if (row >= pattern.rows.count) continue;
-        StoreOutputRow(
-            x, p.o, p.o_wide,
-            {x.block(2), pattern.rows.Token(row), pattern.rows.Head(row)},
-            p.value_dim, half, p.scale * pattern.StateWeight(row), o);
+        const OutputPlace at = {x.block(2), pattern.rows.Token(row),
+                                pattern.rows.Head(row)};
+        factor[half] = p.scale * pattern.StateWeight(row) / denominator;
+        StoreOutputRow(x, p.o, p.o_wide, at, p.value_dim, half, factor[half],
+                       o);
+        if (p.denominator && x.lane() % 4 == 0) {
+          x.Store(p.denominator, at.batch, at.token, at.head, 0, denominator);
+        }
       }
+    }
+
+    // Of element i of output n: rows behind the last have zeros.
+    RATTN_FN float Value(int n, int i) const {
+      return o[n].c[i] * factor[i / 2];
     }
 
    private:
@@ -134,6 +148,17 @@ struct LinearRead {
       CopyRows<kThreads>(x, Values(tile), p.values, x.block(2), source);
     }
 
+    RATTN_FN float Denominator(int half) {
+      float sum = 0;
+      RATTN_UNROLL
+      for (int n = 0; n < kDim / 8; ++n) {
+        const bool here = 8 * n + AccumulatorColumn(x.lane()) == p.value_dim;
+        if (here) sum = o[n].c[2 * half];
+      }
+      return p.scale * SumOfRow(x, sum) +
+             static_cast<float>(kNormalizerEpsilon);
+    }
+
     RATTN_FN void AddState(int tile) {
       const ValueTile s = Values(tile);
       RATTN_UNROLL_BY(1)
@@ -156,6 +181,7 @@ struct LinearRead {
     Pattern pattern;
     int tiles;
     Accumulator o[kDim / 8] = {};
+    float factor[2] = {0, 0};  // of rows, once they are finished
   };
 };
 

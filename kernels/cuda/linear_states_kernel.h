@@ -138,7 +138,10 @@ struct LinearScan {
     GlobalView<T> states;                   // [B, Hs * segments, F', kDim]
     GlobalView<const float> initial_state;  // optional [B, Hs, F, Dv]
     GlobalView<float> final_state;          // optional [B, Hs, F, Dv]
-    int64_t features = 0, value_dim = 0;    // F, Dv
+    // Optional [B, Hkv, F, 1]: column Dv of a state, before and after.
+    GlobalView<const float> key_sum;
+    GlobalView<float> final_key_sum;
+    int64_t features = 0, value_dim = 0;  // F, Dv
     int group = 1;
     int64_t segments = 1;
   };
@@ -150,16 +153,19 @@ struct LinearScan {
         static_cast<int64_t>(x.block(0)) * kThreads + x.thread();
     const int64_t f = index / columns, c = index % columns;
     if (f >= p.states.shape[2]) return;
-    const int64_t b = x.block(2), h = x.block(1);
+    const int64_t b = x.block(2), h = x.block(1), kv = h / p.group;
     const bool real = f < p.features && c < p.value_dim;
-    float state =
-        real && p.initial_state ? x.Load(p.initial_state, b, h, f, c) : 0;
-    const int64_t from = h / p.group * p.segments, to = h * p.segments;
+    const bool sums = p.key_sum && f < p.features && c == p.value_dim;
+    float state = 0;
+    if (real && p.initial_state) state = x.Load(p.initial_state, b, h, f, c);
+    if (sums) state = x.Load(p.key_sum, b, kv, f, 0);
+    const int64_t from = kv * p.segments, to = h * p.segments;
     for (int64_t s = 0; s < p.segments; ++s) {
       x.Store(p.states, b, to + s, f, c, x.template Round<T>(state));
       state += x.Load(p.sums, b, from + s, f, c);
     }
     if (real && p.final_state) x.Store(p.final_state, b, h, f, c, state);
+    if (sums && h % p.group == 0) x.Store(p.final_key_sum, b, kv, f, 0, state);
   }
 };
 

@@ -26,6 +26,9 @@ struct OutputGradients {
     GlobalView<T> d_x;             // [B, Tq, Hq, padded Dv]
     GlobalView<float> inverse;     // [B, Tq, Hq, 1]: 1 / rms(x)
     GlobalView<float> dot;         // [B, Tq, Hq, 1]: d_x . x
+    // Optional [B, Tq, Hq, 1]: x was divided by it. d_x becomes the gradient of
+    // what was divided and, in columns Dv and Dv + 1, that of the divisor.
+    GlobalView<const float> denominator;
     HeadRange heads;
     float scale = 1;  // of d_x
   };
@@ -93,14 +96,19 @@ struct OutputGradients {
                           static_cast<float>(kNormEpsilon));
       mean = SumOfWarp(x, dot) * inverse / count;
     }
+    float scale = branch.scale;
+    if (branch.denominator) {
+      scale /= x.Load(branch.denominator, at.batch, at.token, at.head, 0);
+    }
     float dot = 0;
     for (int64_t c = x.lane(); c < branch.d_x.shape[3]; c += kWarpSize) {
+      if (branch.denominator && (c == dim || c == dim + 1)) continue;
       float d = 0;
       if (c < dim) {
         const float u = value(c) * inverse;
         d = (Gradient(x, p, branch, at, c) - u * mean) * inverse;
       }
-      const T rounded = x.template Round<T>(Saturated(d * branch.scale));
+      const T rounded = x.template Round<T>(Saturated(d * scale));
       x.Store(branch.d_x, at.batch, at.token, at.head, c, rounded);
       if (c < dim) dot += x.Widen(rounded) * value(c);
     }
@@ -108,6 +116,12 @@ struct OutputGradients {
     if (x.lane() != 0) return;
     x.Store(branch.inverse, at.batch, at.token, at.head, 0, inverse);
     x.Store(branch.dot, at.batch, at.token, at.head, 0, dot);
+    if (!branch.denominator) return;
+    // In two parts, as it may cancel all that the other columns add up to.
+    const T most = x.template Round<T>(Saturated(-dot));
+    x.Store(branch.d_x, at.batch, at.token, at.head, dim, most);
+    x.Store(branch.d_x, at.batch, at.token, at.head, dim + 1,
+            x.template Round<T>(Saturated(-dot) - x.Widen(most)));
   }
 };
 

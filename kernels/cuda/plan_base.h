@@ -21,17 +21,45 @@ struct NoLauncher {
   void Run(const LaunchShape&, const typename Kernel::Params&) {}
 };
 
+// Columns that the memory reads: values and, for Normalizer::kSum, two of ones:
+// the gradient of one sum of weights takes two rounded numbers.
+inline int64_t ValueColumns(const Problem& p) {
+  const bool sum = p.spec.memory.normalizer == Normalizer::kSum;
+  return p.shape.value_dim + (sum ? 2 : 0);
+}
+
 template <typename T, class Launcher>
 class PlanBase {
  protected:
   PlanBase(const Problem& problem, const Buffers& buffers, Arena* arena,
            Launcher* launcher)
-      : p_(problem), b_(buffers), arena_(arena), launcher_(launcher) {}
+      : p_(problem),
+        b_(buffers),
+        arena_(arena),
+        launcher_(launcher),
+        offset_(problem.shape.key_len - problem.shape.query_len),
+        memory_tokens_(problem.shape.key_len) {}
 
+  // The dim that rows of the local branch are padded to.
   template <typename Call>
   void WithDim(const Call& call) {
-    const int64_t most = std::max(p_.shape.head_dim, p_.shape.value_dim);
-    switch (PaddedDim(most)) {
+    WithPadded(std::max(p_.shape.head_dim, p_.shape.value_dim), call);
+  }
+  // The features and columns of values that the memory's are padded to.
+  template <typename Call>
+  void WithMemoryDims(const Call& call) {
+    const int64_t most = std::max(p_.shape.head_dim, ValueColumns(p_));
+    WithPadded(most, [&](auto dim) {
+      if (FeatureDim(p_) <= dim) {
+        call(dim, dim);
+      } else {
+        call(std::integral_constant<int, 2 * dim>(), dim);
+      }
+    });
+  }
+  template <typename Call>
+  static void WithPadded(int64_t dim, const Call& call) {
+    switch (PaddedDim(dim)) {
       case 64:
         return call(std::integral_constant<int, 64>());
       case 128:
@@ -41,6 +69,9 @@ class PlanBase {
     }
   }
 
+  float BranchWeight() const {
+    return p_.spec.combine == Combine::kMeanOfNorms ? 0.5f : 1.f;
+  }
   bool NeedsCombine() const {
     return UsesNorms(p_.spec) || (HasLocal(p_.spec) && HasMemory(p_.spec));
   }
@@ -54,27 +85,60 @@ class PlanBase {
     if (!rope && IsCopyable(view, kDim)) return view;
     const auto out = TakeView<T>(
         {input.shape[0], input.shape[1], input.shape[2], kDim}, arena_);
+    Prepare(view, out, rope ? 1 : 0, first_position, last_position);
+    return ReadOnly(out);
+  }
+  // Prepared once for both branches.
+  template <int kDim>
+  GlobalView<const T> Values() {
+    if (values_.shape[3] != kDim) values_ = Prepared<kDim>(b_.v, false, 0, 0);
+    return values_;
+  }
+  // Values as the memory reads them. With Normalizer::kSum they have columns
+  // of ones: what the memory returns there is the sum of its weights.
+  template <int kDim>
+  GlobalView<const T> MemoryValues() {
+    if (ValueColumns(p_) == p_.shape.value_dim) return Values<kDim>();
+    const TensorView& v = b_.v;
+    const auto out =
+        TakeView<T>({v.shape[0], v.shape[1], v.shape[2], kDim}, arena_);
+    PrepareMemoryValues(ViewOf<const T>(v), out);
+    return ReadOnly(out);
+  }
+  void PrepareMemoryValues(const GlobalView<const T>& in,
+                           const GlobalView<T>& out) {
+    const bool ones = ValueColumns(p_) > p_.shape.value_dim;
+    Prepare(in, out, 0, 0, 0, ones ? p_.shape.value_dim : -1);
+  }
+
+  // turn: 1 rotates, -1 turns back, 0 does neither.
+  void Prepare(const GlobalView<const T>& in, const GlobalView<T>& out,
+               int turn, int64_t first_position, int64_t last_position,
+               int64_t one_column = -1) {
+    if (out.shape[1] == 0) return;
     typename PrepareRows<T>::Params params;
-    params.in = view;
+    params.in = in;
     params.out = out;
-    params.rope = rope;
+    params.rope = turn != 0;
     params.interleaved = p_.positions.layout == RopeLayout::kInterleaved;
     params.first_position = first_position;
     params.last_position = last_position;
-    if (rope) FillFrequencies(params.frequency);
+    params.one_column = one_column;
+    if (turn != 0) FillFrequencies(params.frequency, turn);
     launcher_->template Run<PrepareRows<T>>(
-        {.grid = {CeilDiv(input.shape[1] * kDim / 2, PrepareRows<T>::kThreads),
+        {.grid = {CeilDiv(out.shape[1] * out.shape[3] / 2,
+                          PrepareRows<T>::kThreads),
                   1, 1}},
         params);
-    return ReadOnly(out);
   }
 
-  void FillFrequencies(double* frequency) const {
+  void FillFrequencies(double* frequency, int turn = 1) const {
     const auto dim = static_cast<double>(p_.shape.head_dim);
     for (int64_t i = 0; i < p_.shape.head_dim / 2; ++i) {
-      frequency[i] = ScaledFrequency(
-          p_.positions.scaling,
-          std::pow(p_.positions.theta, -2 * static_cast<double>(i) / dim));
+      frequency[i] =
+          turn * ScaledFrequency(p_.positions.scaling,
+                                 std::pow(p_.positions.theta,
+                                          -2 * static_cast<double>(i) / dim));
     }
   }
 
@@ -85,14 +149,14 @@ class PlanBase {
             .row_group = static_cast<int>(s.query_heads / StateHeads(p_)),
             .kv_group = static_cast<int>(GroupSize(s)),
             .query_len = s.query_len,
-            .key_len = s.key_len,
+            .key_len = memory_tokens_,
             .delay = MemoryDelay(p_.spec)};
   }
   // Tokens between kept states: m chunks.
   Segments SegmentsOf() const {
     constexpr int64_t kChunk = 64, kStateEvery = 4;
     const Tiling& tiling = p_.tiling;
-    const int64_t most = p_.shape.key_len;
+    const int64_t most = memory_tokens_;
     const int64_t chunk =
         std::min(tiling.chunk > 0 ? tiling.chunk : kChunk, most);
     const int64_t every = std::min(
@@ -102,16 +166,19 @@ class PlanBase {
 
   template <int kFeatures, int kDim>
   GlobalView<const T> Features(const TensorView& input) {
-    using Kernel = FeatureRows<T, kDim>;
     const auto out = TakeView<T>(
         {input.shape[0], input.shape[1], input.shape[2], kFeatures}, arena_);
-    const int64_t rows = input.shape[0] * input.shape[1] * input.shape[2];
+    RunFeatures<kDim>(ViewOf<const T>(input), out);
+    return ReadOnly(out);
+  }
+  template <int kDim, typename Out>
+  void RunFeatures(const GlobalView<const T>& in, const GlobalView<Out>& out) {
+    using Kernel = FeatureRows<T, kDim, Out>;
+    const int64_t rows = out.shape[0] * out.shape[1] * out.shape[2];
+    if (rows == 0) return;
     launcher_->template Run<Kernel>(
         {.grid = {CeilDiv(rows, Kernel::kWarps), 1, 1}},
-        {.in = ViewOf<const T>(input),
-         .out = out,
-         .map = p_.spec.memory.feature_map});
-    return ReadOnly(out);
+        {.in = in, .out = out, .map = p_.spec.memory.feature_map});
   }
 
   // Sums over segments, of `heads` KV heads or heads of states.
@@ -148,6 +215,8 @@ class PlanBase {
          .states = states,
          .initial_state = ViewOf<const float>(b_.initial_state),
          .final_state = ViewOf<float>(final_state),
+         .key_sum = old_key_sum_,
+         .final_key_sum = key_sum_,
          .features = FeatureDim(p_),
          .value_dim = p_.shape.value_dim,
          .group = static_cast<int>(heads / kv_heads),
@@ -171,25 +240,28 @@ class PlanBase {
   int64_t LastSlot() const {
     return SinkQueryPosition(p_.spec.local, kUnboundedWindow);
   }
-  // What the softmax kernels read, forward and backward.
+  // What the softmax kernels read of queries, forward and backward.
   template <int kDim, class Params>
-  void FillLocal(const GlobalView<const T>& v, Params* params) {
+  void FillLocal(Params* params) {
     const Shape& s = p_.shape;
-    const int64_t offset = s.key_len - s.query_len;
-    params->q = Prepared<kDim>(b_.q, true, offset, kUnboundedWindow);
+    params->q = Prepared<kDim>(b_.q, true, offset_, kUnboundedWindow);
     if (SlotQueries()) {
-      params->q_sink = Prepared<kDim>(b_.q, true, offset, LastSlot());
+      params->q_sink = Prepared<kDim>(b_.q, true, offset_, LastSlot());
     }
-    params->k = Prepared<kDim>(b_.k, true, 0, kUnboundedWindow);
-    params->v = v;
     params->local = p_.spec.local;
     params->heads = LocalHeads(p_.spec, s.query_heads);
     params->group = static_cast<int>(GroupSize(s));
     params->query_len = s.query_len;
-    params->key_len = s.key_len;
+    params->key_len = offset_ + s.query_len;
     params->scale = static_cast<float>(
         p_.local_scale != 0 ? p_.local_scale
                             : 1 / std::sqrt(static_cast<double>(s.head_dim)));
+  }
+  // Keys as the local branch reads them.
+  template <int kDim>
+  GlobalView<const T> LocalKeys() {
+    const int64_t first = offset_ + p_.shape.query_len - p_.shape.key_len;
+    return Prepared<kDim>(b_.k, true, first, kUnboundedWindow);
   }
 
   // Blocks along x; heads and sequences along y and z.
@@ -203,6 +275,12 @@ class PlanBase {
   const Buffers& b_;
   Arena* arena_;
   Launcher* launcher_;
+  GlobalView<const T> values_;
+  // Of a cache, with Normalizer::kSum: at the start, and where it is kept.
+  GlobalView<const float> old_key_sum_;
+  GlobalView<float> key_sum_;
+  int64_t offset_;         // position of the first query
+  int64_t memory_tokens_;  // that the memory counts; the last is the last query
 };
 
 }  // namespace rattn::cuda

@@ -1,7 +1,8 @@
 // Rows in the form that tiles are copied from: contiguous, padded with zeros
 // to the kernel's head dim, keys and queries rotated (RoFormer, arXiv
-// 2104.09864, section 3.2). A thread turns one pair of elements of one token
-// in all heads, so that an angle, in fp64, is computed once.
+// 2104.09864, section 3.2), or turned back where frequencies are negative. A
+// thread turns one pair of elements of one token in all heads, so that an
+// angle, in fp64, is computed once.
 #pragma once
 
 #include "kernels/cuda/exec.h"
@@ -24,6 +25,7 @@ struct PrepareRows {
     // Token t stands at min(t + first_position, last_position).
     int64_t first_position = 0;
     int64_t last_position = 0;
+    int64_t one_column = -1;  // even; this and the next are filled with ones
     double frequency[kMaxHeadDim / 2] = {};  // radians per position, by pair
   };
 
@@ -53,6 +55,7 @@ struct PrepareRows {
           u = x.Widen(x.Load(p.in, b, token, h, first));
           v = x.Widen(x.Load(p.in, b, token, h, second));
         }
+        if (first == p.one_column) u = v = 1;
         x.Store(p.out, b, token, h, first, x.template Round<T>(u * c - v * s));
         x.Store(p.out, b, token, h, second, x.template Round<T>(u * s + v * c));
       }

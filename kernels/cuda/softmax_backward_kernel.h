@@ -70,10 +70,8 @@ struct SoftmaxBackwardQ {
   static constexpr int kStages = 2;
   static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
   static constexpr int kFirstStage = 2 * QTile::kBytes;   // behind Q and dO
-  static constexpr int SharedBytes(bool sink_query) {
-    return kFirstStage + kStages * kStageBytes +
-           (sink_query ? QTile::kBytes : 0);
-  }
+  static constexpr int kSharedBytes = kFirstStage + kStages * kStageBytes;
+  static_assert(kSharedBytes <= 99 * 1024);
   using Params = SoftmaxGradients<T>;
 
   template <class Exec>
@@ -97,9 +95,10 @@ struct SoftmaxBackwardQ {
           tiles(p.local, positions, kKeys) {}
 
     // The gradient through the queries that sinks see, if there are such,
-    // then the other.
+    // then the other; the two kinds of queries lie at one place.
     RATTN_FN void Run() {
-      LoadRows();
+      const bool two_queries = p.q_sink && tiles.sink_tiles > 0;
+      LoadRows(two_queries ? p.q_sink : p.q);
       int tile = 0;
       RATTN_UNROLL_BY(1)
       for (int part = p.q_sink ? 0 : 1; part < 2; ++part) {
@@ -107,6 +106,7 @@ struct SoftmaxBackwardQ {
         for (; tile < end; ++tile) {
           x.template WaitCopies<0>();
           x.Barrier();
+          if (two_queries && tile == tiles.sink_tiles) ChangeQueries();
           if (tile + 1 < tiles.count) LoadKeys(tile + 1);
           x.CommitCopies();
           AddTile(tile);
@@ -116,10 +116,7 @@ struct SoftmaxBackwardQ {
     }
 
    private:
-    RATTN_FN QTile Queries(bool sink) const {
-      const bool other = sink && p.q_sink;
-      return TileAt<QTile>(x, other ? kFirstStage + kStages * kStageBytes : 0);
-    }
+    RATTN_FN QTile Queries() const { return TileAt<QTile>(x, 0); }
     RATTN_FN QTile Gradients() const { return TileAt<QTile>(x, QTile::kBytes); }
     RATTN_FN int StageByte(int tile) const {
       return kFirstStage + tile % kStages * kStageBytes;
@@ -134,14 +131,22 @@ struct SoftmaxBackwardQ {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
     }
 
-    RATTN_FN void LoadRows() {
-      if (tiles.count == 0) return;
+    RATTN_FN void LoadQueries(const GlobalView<const T>& from) {
       const auto source = [&](int row) { return rows.Source(row); };
-      CopyRows<kThreads>(x, Queries(false), p.q, x.block(2), source);
+      CopyRows<kThreads>(x, Queries(), from, x.block(2), source);
+    }
+    RATTN_FN void ChangeQueries() {
+      LoadQueries(p.q);
+      x.CommitCopies();
+      x.template WaitCopies<0>();
+      x.Barrier();
+    }
+
+    RATTN_FN void LoadRows(const GlobalView<const T>& queries) {
+      if (tiles.count == 0) return;
+      LoadQueries(queries);
+      const auto source = [&](int row) { return rows.Source(row); };
       CopyRows<kThreads>(x, Gradients(), p.d_o, x.block(2), source);
-      if (p.q_sink && tiles.sink_tiles > 0) {
-        CopyRows<kThreads>(x, Queries(true), p.q_sink, x.block(2), source);
-      }
       LoadKeys(0);
       x.CommitCopies();
       RATTN_UNROLL
@@ -165,7 +170,7 @@ struct SoftmaxBackwardQ {
     RATTN_FN void AddTile(int tile) {
       Accumulator s[kKeys / 8] = {}, d_p[kKeys / 8] = {};
       const int row = x.warp() * 16;
-      AddRowProducts<T>(x, Queries(tiles.IsSink(tile)), row, Keys(tile), s);
+      AddRowProducts<T>(x, Queries(), row, Keys(tile), s);
       if (!tiles.IsInterior(p.local, tile, positions)) {
         MaskKeys(x, tiles, p.local, tile, rows, s);
       }
@@ -228,6 +233,7 @@ struct SoftmaxBackwardK {
   static constexpr int kStageBytes = 2 * QTile::kBytes + 3 * kRowBytes;
   static constexpr int kFirstStage = 2 * KvTile::kBytes;  // behind K and V
   static constexpr int kSharedBytes = kFirstStage + kStages * kStageBytes;
+  static_assert(kSharedBytes <= 99 * 1024);
   using Params = SoftmaxGradients<T>;
 
   // Key blocks along x: those of the sinks, whose queries may be rotated in

@@ -9,19 +9,20 @@
 // kKeys x kDim x 2 multiply-adds on tensor cores, 16 x kKeys exponentials.
 #pragma once
 
-#include <cmath>
-
+#include "kernels/cuda/cached_rows.h"
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/key_tiles.h"
+#include "kernels/cuda/online_softmax.h"
 #include "kernels/cuda/query_rows.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
 
 namespace rattn::cuda {
 
-template <typename T_, int kDim_>
+template <typename T_, int kDim_, KeySource kFrom>
 struct SoftmaxForward {
   using T = T_;
+  using Source = KeysOf<T, kFrom>;
   static constexpr const char* kName = "softmax_forward";
   static constexpr int kDim = kDim_;
   static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
@@ -33,15 +34,14 @@ struct SoftmaxForward {
   using KvTile = Tile<T, kKeys, kDim>;
   static constexpr int kStages = 2;
   static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
-  static constexpr int SharedBytes(bool sink_query) {
-    return (sink_query ? 2 : 1) * QTile::kBytes + kStages * kStageBytes;
-  }
+  static constexpr int kSharedBytes = QTile::kBytes + kStages * kStageBytes;
+  static_assert(kSharedBytes <= 99 * 1024);
 
-  // B batch, Tq/Tk lengths, Hq/Hkv heads; rows of q, k, v are padded to kDim.
+  // B batch, Tq/Tk lengths, Hq/Hkv heads; rows of q are padded to kDim.
   struct Params {
-    GlobalView<const T> q;               // [B, Tq, Hq, kDim]
-    GlobalView<const T> q_sink;          // optional, as sinks see it
-    GlobalView<const T> k, v;            // [B, Tk, Hkv, kDim]
+    GlobalView<const T> q;       // [B, Tq, Hq, kDim]
+    GlobalView<const T> q_sink;  // optional, as sinks see it
+    Source k, v;
     GlobalView<T> o;                     // optional [B, Tq, Hq, Dv]
     GlobalView<float> o_wide;            // optional [B, Tq, Hq, Dv]
     GlobalView<float> lse;               // optional [B, Tq, Hq, 1]
@@ -76,46 +76,49 @@ struct SoftmaxForward {
           positions(rows.Positions(rows.first + kRows)),
           tiles(p.local, positions, kKeys) {}
 
+    // Queries as sinks see them lie where the others lie later on.
     RATTN_FN void Run() {
       if (tiles.count == 0) return;
-      LoadQueries();
+      const bool two_queries = p.q_sink && tiles.sink_tiles > 0;
+      LoadQueries(two_queries ? p.q_sink : p.q);
       LoadKeys(0);
       x.CommitCopies();
       for (int tile = 0; tile < tiles.count; ++tile) {
         // Behind the barrier this tile is there and the last one is done with.
         x.template WaitCopies<0>();
         x.Barrier();
+        if (two_queries && tile == tiles.sink_tiles) ChangeQueries();
         if (tile + 1 < tiles.count) LoadKeys(tile + 1);
         x.CommitCopies();
         Accumulator s[kKeys / 8] = {};
-        AddRowProducts<T>(x, Queries(tiles.IsSink(tile)), x.warp() * 16,
-                          Keys(tile), s);
+        AddRowProducts<T>(x, Queries(), x.warp() * 16, Keys(tile), s);
         if (!tiles.IsInterior(p.local, tile, positions)) {
           MaskKeys(x, tiles, p.local, tile, rows, s);
         }
-        Softmax(s);
-        AddWeighted<T>(x, s, Values(tile), o);
+        softmax.ToWeights(x, p.scale, s);
+        AddWeighted<T>(x, s, Values(tile), softmax.o);
       }
     }
 
     RATTN_FN void Finish() {
       RATTN_UNROLL
       for (int half = 0; half < 2; ++half) {
-        sum[half] = SumOfRow(x, sum[half]);
+        const float sum = SumOfRow(x, softmax.sum[half]);
         const int64_t row = rows.first + WarpRow(half);
-        if (row < rows.count) FinishRow(half, row);
+        if (row < rows.count) FinishRow(half, sum, row);
       }
+    }
+
+    // Of element i of output n: rows behind the last have zeros.
+    RATTN_FN float Value(int n, int i) const {
+      return softmax.o[n].c[i] * factor[i / 2];
     }
 
    private:
     RATTN_FN int WarpRow(int half) const {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
     }
-    RATTN_FN QTile Queries(bool sink) const {
-      const bool other = sink && p.q_sink;
-      return TileAt<QTile>(x,
-                           other ? QTile::kBytes + kStages * kStageBytes : 0);
-    }
+    RATTN_FN QTile Queries() const { return TileAt<QTile>(x, 0); }
     RATTN_FN int StageByte(int tile) const {
       return QTile::kBytes + tile % kStages * kStageBytes;
     }
@@ -126,92 +129,48 @@ struct SoftmaxForward {
       return TileAt<KvTile>(x, StageByte(tile) + KvTile::kBytes);
     }
 
-    RATTN_FN void LoadQueries() {
+    RATTN_FN void LoadQueries(const GlobalView<const T>& from) {
       const auto source = [&](int row) { return rows.Source(row); };
-      CopyRows<kThreads>(x, Queries(false), p.q, x.block(2), source);
-      if (p.q_sink && tiles.sink_tiles > 0) {
-        CopyRows<kThreads>(x, Queries(true), p.q_sink, x.block(2), source);
-      }
+      CopyRows<kThreads>(x, Queries(), from, x.block(2), source);
+    }
+    RATTN_FN void ChangeQueries() {
+      LoadQueries(p.q);
+      x.CommitCopies();
+      x.template WaitCopies<0>();
+      x.Barrier();
     }
 
     RATTN_FN void LoadKeys(int tile) {
       const auto begin = static_cast<int>(tiles.Begin(tile));
       const auto end = static_cast<int>(tiles.End(tile));
-      const auto source = [&](int row) -> RowSource {
-        return {begin + row, x.block(1), begin + row < end};
-      };
-      CopyRows<kThreads>(x, Keys(tile), p.k, x.block(2), source);
-      CopyRows<kThreads>(x, Values(tile), p.v, x.block(2), source);
+      p.k.template Copy<kThreads>(x, Keys(tile), begin, end);
+      p.v.template Copy<kThreads>(x, Values(tile), begin, end);
     }
 
-    // Scores become weights relative to the largest score so far.
-    RATTN_FN void Softmax(Accumulator (&s)[kKeys / 8]) {
-      const float scale = p.scale * kLog2E;
-      RATTN_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        float top = top_score[half];
-        RATTN_UNROLL
-        for (int n = 0; n < kKeys / 8; ++n) {
-          top = Larger(top, s[n].c[2 * half]);
-          top = Larger(top, s[n].c[2 * half + 1]);
-        }
-        top = MaxOfRow(x, top);
-        const float base = top == kMinusInfinity ? 0 : top * scale;
-        Rescale(half, Exec::Exp2(top_score[half] * scale - base));
-        top_score[half] = top;
-        RATTN_UNROLL
-        for (int n = 0; n < kKeys / 8; ++n) {
-          RATTN_UNROLL
-          for (int i = 2 * half; i < 2 * half + 2; ++i) {
-            s[n].c[i] = Exec::Exp2(s[n].c[i] * scale - base);
-            sum[half] += s[n].c[i];
-          }
-        }
-      }
-    }
-
-    RATTN_FN void Rescale(int half, float factor) {
-      sum[half] *= factor;
-      RATTN_UNROLL
-      for (int n = 0; n < kDim / 8; ++n) {
-        o[n].c[2 * half] *= factor;
-        o[n].c[2 * half + 1] *= factor;
-      }
-    }
-
-    // The sink logit joins the denominator; rows that see nothing are zeros.
-    RATTN_FN void FinishRow(int half, int64_t row) {
+    // Sets factor[half].
+    RATTN_FN void FinishRow(int half, float sum, int64_t row) {
       const int64_t token = rows.Token(row), head = rows.Head(row);
       const float sink =
           p.sink_logit ? x.Load(p.sink_logit, 0, 0, 0, head) : kMinusInfinity;
-      const float own = top_score[half] * p.scale;
-      const float top = Larger(own, sink);
-      float factor = 0, total = 0;
-      if (top != kMinusInfinity) {
-        const float rescale = Exec::Exp2((own - top) * kLog2E);
-        total = sum[half] * rescale + Exec::Exp2((sink - top) * kLog2E);
-        factor = rescale / total;
-      }
+      const SoftmaxRow whole =
+          FinishSoftmax(x, softmax.top_score[half] * p.scale, sum, sink);
+      factor[half] = whole.factor;
       StoreOutputRow(x, p.o, p.o_wide, {x.block(2), token, head}, p.value_dim,
-                     half, factor, o);
+                     half, whole.factor, softmax.o);
       if (x.lane() % 4 != 0) return;
-      if (p.lse) {
-        const float lse = top == kMinusInfinity ? top : top + logf(total);
-        x.Store(p.lse, x.block(2), token, head, 0, lse);
+      if (p.lse) x.Store(p.lse, x.block(2), token, head, 0, whole.lse);
+      if (p.max_logits) {
+        x.Store(p.max_logits, x.block(2), token, head, 0, whole.top);
       }
-      if (p.max_logits) x.Store(p.max_logits, x.block(2), token, head, 0, top);
     }
-
-    RATTN_FN static float Larger(float a, float b) { return a > b ? a : b; }
 
     Exec& x;
     const Params& p;
     QueryRows rows;
     KeyRange positions;  // of the block's rows
     KeyTiles tiles;
-    Accumulator o[kDim / 8] = {};
-    float top_score[2] = {kMinusInfinity, kMinusInfinity};  // unscaled
-    float sum[2] = {0, 0};  // of this lane's columns
+    OnlineSoftmax<kDim> softmax;
+    float factor[2] = {0, 0};  // of rows, once they are finished
   };
 };
 

@@ -7,6 +7,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/backward_plan.h"
+#include "kernels/cuda/extend_plan.h"
 #include "kernels/cuda/forward_plan.h"
 
 namespace rattn::cuda {
@@ -34,9 +35,6 @@ Support CudaSupports(const Problem& problem) {
   if (problem.dtype != Dtype::kBF16 && problem.dtype != Dtype::kF16) {
     return {"the CUDA kernels compute bf16 and fp16"};
   }
-  if (problem.phase != Phase::kForward && problem.phase != Phase::kTrain) {
-    return {"the CUDA kernels have no decode and extend yet"};
-  }
   if (std::max(s.head_dim, s.value_dim) > kMaxHeadDim) {
     return {fmt::format("the CUDA kernels go up to head dim {}, got {}",
                         kMaxHeadDim, std::max(s.head_dim, s.value_dim))};
@@ -49,8 +47,10 @@ Support CudaSupports(const Problem& problem) {
       s.key_len * kMaxHeadDim > kMost || s.query_len * GroupSize(s) > kMost) {
     return {"the CUDA kernels count tokens, heads and sequences in 32 bits"};
   }
-  if (problem.spec.memory.normalizer == Normalizer::kSum) {
-    return {"the CUDA kernels have no normalizer 'sum' yet"};
+  if (HasMemory(problem.spec) && ValueColumns(problem) > kMaxHeadDim) {
+    return {fmt::format(
+        "the CUDA kernels with normalizer 'sum' go up to value dim {}, got {}",
+        kMaxHeadDim - 8, s.value_dim)};
   }
   return {};
 }
@@ -68,6 +68,14 @@ size_t CudaForwardBytes(const Problem& problem) {
   return BytesOf([&](Arena* arena) {
     ForwardPlan<Bf16, NoLauncher>::Run(problem, ShapesOnly(problem), arena,
                                        &nothing);
+  });
+}
+
+size_t CudaExtendBytes(const Problem& problem) {
+  NoLauncher nothing;
+  return BytesOf([&](Arena* arena) {
+    ExtendPlan<Bf16, NoLauncher>::Run(problem, ShapesOnly(problem),
+                                      LargestCache(problem), arena, &nothing);
   });
 }
 

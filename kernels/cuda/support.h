@@ -10,5 +10,6 @@ Support CudaSupports(const Problem& problem);
 // Scratch bytes of a pass, on any buffers.
 size_t CudaForwardBytes(const Problem& problem);
 size_t CudaBackwardBytes(const Problem& problem);
+size_t CudaExtendBytes(const Problem& problem);  // on any cache
 
 }  // namespace rattn::cuda

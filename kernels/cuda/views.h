@@ -37,6 +37,14 @@ GlobalView<T> TakeView(const std::array<int64_t, 4>& shape, Arena* arena) {
   return out;
 }
 
+// Tokens [begin, begin + count) of [B, T, H, D].
+template <typename T>
+GlobalView<T> TokensOf(GlobalView<T> view, int64_t begin, int64_t count) {
+  if (view) view.data += begin * view.stride[1];
+  view.shape[1] = count;
+  return view;
+}
+
 // Whether CopyAsync can move rows of `dim` elements of the tensor as it lies.
 template <typename T>
 bool IsCopyable(const GlobalView<T>& view, int64_t dim) {

@@ -24,18 +24,30 @@ const char* Backward(const Problem& problem, const Buffers& buffers,
       run(problem, buffers, workspace, static_cast<cudaStream_t>(stream)));
 }
 
+const char* Extend(const Problem& problem, const Buffers& buffers,
+                   const CacheViews& cache, Workspace workspace, void* stream) {
+  const auto run = problem.dtype == Dtype::kF16 ? ExtendFp16 : ExtendBf16;
+  return Text(run(problem, buffers, cache, workspace,
+                  static_cast<cudaStream_t>(stream)));
+}
+
+constexpr cudaStream_t kHostStream = nullptr;
+
+// `failure`: of the launches on the tensors.
+const char* Finish(HostTensors* tensors, const char* failure) {
+  if (failure != nullptr) return failure;
+  tensors->CopyOutputsBack();
+  if (tensors->error() != cudaSuccess) return Text(tensors->error());
+  return Text(cudaStreamSynchronize(kHostStream));
+}
+
 template <typename Pass>
 const char* FromHost(Pass pass, const Problem& problem, const Buffers& buffers,
                      size_t workspace_bytes) {
-  constexpr cudaStream_t kStream = nullptr;
-  HostTensors tensors(buffers, workspace_bytes, kStream);
+  HostTensors tensors(buffers, workspace_bytes, kHostStream);
   if (tensors.error() != cudaSuccess) return Text(tensors.error());
-  const char* failure =
-      pass(problem, tensors.device(), tensors.workspace(), kStream);
-  if (failure != nullptr) return failure;
-  tensors.CopyOutputsBack();
-  if (tensors.error() != cudaSuccess) return Text(tensors.error());
-  return Text(cudaStreamSynchronize(kStream));
+  return Finish(&tensors, pass(problem, tensors.device(), tensors.workspace(),
+                               kHostStream));
 }
 const char* ForwardFromHost(const Problem& problem, const Buffers& buffers) {
   return FromHost(Forward, problem, buffers, CudaForwardBytes(problem));
@@ -43,9 +55,18 @@ const char* ForwardFromHost(const Problem& problem, const Buffers& buffers) {
 const char* BackwardFromHost(const Problem& problem, const Buffers& buffers) {
   return FromHost(Backward, problem, buffers, CudaBackwardBytes(problem));
 }
+const char* ExtendFromHost(const Problem& problem, const Buffers& buffers,
+                           const CacheViews& cache) {
+  HostTensors tensors(buffers, CudaExtendBytes(problem), kHostStream);
+  tensors.BringCache(cache);
+  if (tensors.error() != cudaSuccess) return Text(tensors.error());
+  return Finish(&tensors, Extend(problem, tensors.device(), tensors.cache(),
+                                 tensors.workspace(), kHostStream));
+}
 
-constexpr CudaLibrary kLibrary = {Forward, Backward, ForwardFromHost,
-                                  BackwardFromHost};
+constexpr CudaLibrary kLibrary = {Forward,          Backward,
+                                  Extend,           ForwardFromHost,
+                                  BackwardFromHost, ExtendFromHost};
 
 }  // namespace
 }  // namespace rattn::cuda

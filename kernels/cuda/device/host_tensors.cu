@@ -46,18 +46,9 @@ size_t SpanBytes(const TensorView& view) {
 
 HostTensors::HostTensors(const Buffers& host, size_t workspace_bytes,
                          cudaStream_t stream)
-    : host_(host), stream_(stream), device_(host) {
-  const auto bring = [this](Member member) {
-    TensorView& view = device_.*member;
-    if (!view) return;
-    const size_t bytes = SpanBytes(view);
-    void* copy = Take(bytes);
-    Copy(copy, view.data, bytes);
-    view.data = copy;
-  };
-  for (Member input : kInputs) bring(input);
-  // Outputs too: what lies in their gaps must survive.
-  for (Member output : kOutputs) bring(output);
+    : stream_(stream), device_(host) {
+  for (Member input : kInputs) BringView(&(device_.*input), false);
+  for (Member output : kOutputs) BringView(&(device_.*output), true);
   workspace_ = {Take(workspace_bytes), workspace_bytes};
 }
 
@@ -65,11 +56,47 @@ HostTensors::~HostTensors() {
   for (void* memory : taken_) cudaFreeAsync(memory, stream_);
 }
 
-void HostTensors::CopyOutputsBack() {
-  for (Member output : kOutputs) {
-    const TensorView& view = host_.*output;
-    if (view) Copy(view.data, (device_.*output).data, SpanBytes(view));
+void HostTensors::BringCache(const CacheViews& host) {
+  cache_ = host;
+  for (CacheTensor* tensor : {&cache_.k, &cache_.v, &cache_.k_memory}) {
+    BringTensor(tensor);
   }
+  for (TensorView* view :
+       {&cache_.state, &cache_.key_sum, &cache_.pending_rows}) {
+    BringView(view, true);
+  }
+}
+
+void HostTensors::BringTensor(CacheTensor* tensor) {
+  const size_t page_bytes = tensor->page ? SpanBytes(tensor->page) : 0;
+  BringView(&tensor->sinks, true);
+  BringView(&tensor->ring, true);
+  if (tensor->page_count == 0) return;
+  // The list is read by a copy that is only queued here.
+  std::vector<void*>& pages = page_lists_.emplace_back();
+  for (int64_t page = 0; page < tensor->page_count; ++page) {
+    pages.push_back(Bring(tensor->pages[page], page_bytes, true));
+  }
+  tensor->page.data = pages[0];
+  tensor->pages = static_cast<void**>(
+      Bring(pages.data(), pages.size() * sizeof(void*), false));
+}
+
+// Outputs are brought, too: what lies in their gaps must survive.
+void HostTensors::BringView(TensorView* view, bool written) {
+  if (!*view || view->NumElements() == 0) return;
+  view->data = Bring(view->data, SpanBytes(*view), written);
+}
+
+void* HostTensors::Bring(void* host, size_t bytes, bool written) {
+  void* copy = Take(bytes);
+  Copy(copy, host, bytes);
+  if (written) written_.push_back({host, copy, bytes});
+  return copy;
+}
+
+void HostTensors::CopyOutputsBack() {
+  for (const Written& w : written_) Copy(w.host, w.device, w.bytes);
 }
 
 void* HostTensors::Take(size_t bytes) {

@@ -6,12 +6,14 @@
 
 namespace rattn::cuda {
 
-template <class Plan>  // of DeviceLauncher
+// Plan: of DeviceLauncher; `more` what it needs beside the buffers.
+template <class Plan, typename... More>
 cudaError_t LaunchPass(const Problem& problem, const Buffers& buffers,
-                       Workspace workspace, cudaStream_t stream) {
+                       Workspace workspace, cudaStream_t stream,
+                       const More&... more) {
   Arena arena(workspace.data);
   DeviceLauncher launcher(stream);
-  Plan::Run(problem, buffers, &arena, &launcher);
+  Plan::Run(problem, buffers, more..., &arena, &launcher);
   return launcher.error();
 }
 

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/cache_views.h"
 #include "kernels/problem.h"
 
 namespace rattn::cuda {
@@ -11,5 +12,11 @@ namespace rattn::cuda {
 using PassFunction = cudaError_t(const Problem& problem, const Buffers& buffers,
                                  Workspace workspace, cudaStream_t stream);
 PassFunction ForwardBf16, ForwardFp16, BackwardBf16, BackwardFp16;
+
+using CachePassFunction = cudaError_t(const Problem& problem,
+                                      const Buffers& buffers,
+                                      const CacheViews& cache,
+                                      Workspace workspace, cudaStream_t stream);
+CachePassFunction ExtendBf16, ExtendFp16;
 
 }  // namespace rattn::cuda

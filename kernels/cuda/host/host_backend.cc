@@ -11,6 +11,9 @@ Support HostBackend::Supports(const Problem& problem) const {
 }
 
 size_t HostBackend::WorkspaceBytes(const Problem& problem) const {
+  if (problem.phase == Phase::kExtend || problem.phase == Phase::kDecode) {
+    return CudaExtendBytes(problem);
+  }
   const size_t forward = CudaForwardBytes(problem);
   if (problem.phase != Phase::kTrain) return forward;
   return std::max(forward, CudaBackwardBytes(problem));

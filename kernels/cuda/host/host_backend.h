@@ -20,8 +20,8 @@ class HostBackend : public Backend {
                Workspace workspace) const override;
   void Backward(const Problem& problem, const Buffers& buffers,
                 Workspace workspace) const override;
-  void Extend(const Problem&, const Buffers&, KvCache&,
-              Workspace) const override {}
+  void Extend(const Problem& problem, const Buffers& buffers, KvCache& cache,
+              Workspace workspace) const override;
 
  private:
   Findings* findings_;

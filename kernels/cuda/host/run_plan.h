@@ -8,17 +8,19 @@
 
 namespace rattn::cuda {
 
-// Plan: ForwardPlan or one like it. The workspace is filled with NaNs first.
-template <template <typename, class> class Plan>
+// Plan: ForwardPlan or one like it, `more` what it needs beside the buffers.
+// The workspace is filled with NaNs first.
+template <template <typename, class> class Plan, typename... More>
 void RunPlanOnHost(const Problem& problem, const Buffers& buffers,
-                   Workspace workspace, Findings* findings) {
+                   Workspace workspace, Findings* findings,
+                   const More&... more) {
   if (workspace.bytes > 0) std::memset(workspace.data, 0xff, workspace.bytes);
   Arena arena(workspace.data);
   HostLauncher launcher(findings);
   if (problem.dtype == Dtype::kF16) {
-    Plan<Fp16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
+    Plan<Fp16, HostLauncher>::Run(problem, buffers, more..., &arena, &launcher);
   } else {
-    Plan<Bf16, HostLauncher>::Run(problem, buffers, &arena, &launcher);
+    Plan<Bf16, HostLauncher>::Run(problem, buffers, more..., &arena, &launcher);
   }
 }
 

@@ -1,0 +1,120 @@
+// What the plans of forward passes and of calls on a cache share: how branches
+// are read from what lies ready, and their combination.
+#pragma once
+
+#include "kernels/cuda/combine_kernel.h"
+#include "kernels/cuda/linear_read_kernel.h"
+#include "kernels/cuda/plan_base.h"
+#include "kernels/cuda/softmax_forward_kernel.h"
+
+namespace rattn::cuda {
+
+template <typename T, class Launcher>
+class BranchPlan : protected PlanBase<T, Launcher> {
+ protected:
+  using Base = PlanBase<T, Launcher>;
+  using Base::arena_, Base::b_, Base::launcher_, Base::p_;
+  using Base::Base, Base::NeedsCombine;
+
+  // Where a branch writes fp32: what is kept for Backward, workspace for the
+  // combination, or nowhere.
+  GlobalView<float> WideOutput(const TensorView& kept) {
+    if (kept) return ViewOf<float>(kept);
+    if (!NeedsCombine()) return {};
+    const Shape& s = p_.shape;
+    return TakeView<float>({s.batch, s.query_len, s.query_heads, s.value_dim},
+                           arena_);
+  }
+  template <class Params>
+  void FillOutput(const TensorView& kept, Params* params) {
+    if (!NeedsCombine()) params->o = ViewOf<T>(b_.o);
+    params->o_wide = WideOutput(kept);
+  }
+  template <class Params>
+  void FillRowOutputs(Params* params) {
+    params->lse = ViewOf<float>(b_.lse);
+    params->max_logits = ViewOf<float>(b_.max_logits);
+    params->sink_logit = ViewOf<const float>(b_.sink_logit);
+  }
+
+  // All but the outputs o and o_wide of the launches below.
+  template <int kDim, KeySource kFrom>
+  auto SoftmaxParams(const KeysOf<T, kFrom>& k, const KeysOf<T, kFrom>& v) {
+    typename SoftmaxForward<T, kDim, kFrom>::Params params;
+    this->template FillLocal<kDim>(&params);
+    params.k = k;
+    params.v = v;
+    params.value_dim = static_cast<int>(p_.shape.value_dim);
+    FillRowOutputs(&params);
+    return params;
+  }
+  // `keys`: features of the memory's tokens, `v` their values.
+  template <int kFeatures, int kDim>
+  auto ReadParams(const GlobalView<const T>& keys,
+                  const GlobalView<const T>& v) {
+    typename LinearRead<T, kFeatures, kDim, LinearRows::kQueries>::Params
+        params;
+    params.shape = this->ShapeOfMemory();
+    params.rows =
+        this->template Features<kFeatures, kDim>(this->MemoryQueries());
+    params.columns = keys;
+    params.values = v;
+    params.states =
+        this->template States<kFeatures, kDim>(keys, v, b_.final_state);
+    params.value_dim = static_cast<int>(p_.shape.value_dim);
+    params.scale = static_cast<float>(p_.memory_scale);
+    params.normalize = ValueColumns(p_) > p_.shape.value_dim;
+    return params;
+  }
+
+  template <int kDim, KeySource kFrom>
+  GlobalView<float> Attend(const KeysOf<T, kFrom>& k,
+                           const KeysOf<T, kFrom>& v) {
+    using Kernel = SoftmaxForward<T, kDim, kFrom>;
+    auto params = SoftmaxParams<kDim, kFrom>(k, v);
+    FillOutput(b_.o_local, &params);
+    launcher_->template Run<Kernel>(
+        this->OfHeads(CeilDiv(p_.shape.query_len * params.group, Kernel::kRows),
+                      p_.shape.kv_heads, Kernel::kSharedBytes),
+        params);
+    return params.o_wide;
+  }
+
+  template <int kFeatures, int kDim>
+  GlobalView<float> ReadMemory(const GlobalView<const T>& keys,
+                               const GlobalView<const T>& v) {
+    using Kernel = LinearRead<T, kFeatures, kDim, LinearRows::kQueries>;
+    auto params = ReadParams<kFeatures, kDim>(keys, v);
+    FillOutput(b_.o_memory, &params);
+    launcher_->template Run<Kernel>(
+        this->OfHeads(
+            CeilDiv(p_.shape.query_len * params.shape.row_group, Kernel::kRows),
+            StateHeads(p_), Kernel::kSharedBytes),
+        params);
+    return params.o_wide;
+  }
+
+  void RunCombine(const GlobalView<float>& local,
+                  const GlobalView<float>& memory) {
+    if (!NeedsCombine()) return;
+    using Kernel = CombineRows<T>;
+    const Shape& s = p_.shape;
+    typename Kernel::Params params;
+    params.branch[0] = {local, ViewOf<const float>(b_.norm_local),
+                        LocalHeads(p_.spec, s.query_heads)};
+    params.branch[1] = {memory, ViewOf<const float>(b_.norm_memory),
+                        MemoryHeads(p_.spec, s.query_heads)};
+    params.o = ViewOf<T>(b_.o);
+    params.lse = ViewOf<float>(b_.lse);
+    params.max_logits = ViewOf<float>(b_.max_logits);
+    params.norms = UsesNorms(p_.spec);
+    params.weight = this->BranchWeight();
+    launcher_->template Run<Kernel>(
+        {.grid = {CeilDiv(s.batch * s.query_len * s.query_heads,
+                          Kernel::kWarps),
+                  1, 1}},
+        params);
+  }
+};
+
+}  // namespace rattn::cuda
