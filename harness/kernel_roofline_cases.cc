@@ -48,11 +48,15 @@ void CheckSize(const char* flag, int64_t value) {
 }
 
 MixerSpec SpecOf(const Variant& variant,
-                 const std::optional<int64_t>& window_keys) {
+                 const std::optional<int64_t>& window_keys,
+                 const std::optional<int64_t>& sinks) {
+  const bool has_sinks = variant.spec.local.kind == LocalKind::kWindowSinks;
   MixerSpec spec;
   std::string reason;
-  if (!MakeSpec(variant, {.window_keys = window_keys.value_or(0)}, &spec,
-                &reason)) {
+  if (!MakeSpec(variant,
+                {.window_keys = window_keys.value_or(0),
+                 .sinks = has_sinks ? sinks.value_or(-1) : -1},
+                &spec, &reason)) {
     throw UserError(reason);
   }
   return spec;
@@ -74,7 +78,7 @@ std::vector<KernelPoint> KernelPoints(const KernelRooflineFlags& flags) {
             point.variant = name;
             point.window_keys = window;
             point.phase = phase;
-            point.problem.spec = SpecOf(variant, window);
+            point.problem.spec = SpecOf(variant, window, flags.sinks);
             point.problem.phase = PhaseOf(phase);
             point.problem.dtype = Dtype::kBF16;
             point.problem.shape = {
@@ -110,7 +114,7 @@ PublishedFigures LoadPublished(const std::string& name) {
 
 Problem ProblemOf(const PublishedFigures& published, const PublishedRow& row) {
   Problem problem;
-  problem.spec = SpecOf(GetVariant(published.variant, "published"), {});
+  problem.spec = SpecOf(GetVariant(published.variant, "published"), {}, {});
   problem.dtype = Dtype::kBF16;
   problem.shape = {
       row.batch,   published.query_heads, published.query_heads, row.context,

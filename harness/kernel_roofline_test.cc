@@ -179,6 +179,7 @@ TEST(KernelRooflineVerb, MisuseIsNamed) {
   fails("--hardware", "h100-sxn", "h100-sxm");
   fails("--hardware", "tpu-v5p", "needs \"gpu\"");
   fails("--phase", "decode", "forward and train");
+  fails("--dtype", "fp32", "bf16 only");
   fails("--context", "0", "--context must be from 1");
 }
 

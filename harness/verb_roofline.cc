@@ -161,8 +161,12 @@ int RunRoofline(const RooflineFlags& flags) {
 
 // Flags that were not given have other defaults here.
 int RunKernels(const CLI::App& app, const RooflineFlags& flags) {
+  if (flags.model.CacheDtype() != Dtype::kBF16) {
+    throw UserError("--kernels estimates bf16 only, not " + flags.model.dtype);
+  }
   KernelRooflineFlags kernels;
   kernels.model = flags.model.Load();
+  kernels.sinks = flags.model.local.sinks;
   kernels.hardware = flags.hardware;
   if (!flags.model.local.variant.empty()) {
     kernels.variants = {flags.model.local.variant};

@@ -15,6 +15,7 @@ struct KernelRooflineFlags {
   std::vector<std::string> hardware;
   std::vector<std::string> variants;  // empty: those that are no ablations
   std::vector<int64_t> windows;       // empty: the model's
+  std::optional<int64_t> sinks;       // of variants that have them
   std::vector<int64_t> contexts;
   std::vector<int64_t> batches;
   std::vector<std::string> phases;
