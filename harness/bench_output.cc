@@ -70,12 +70,15 @@ void BenchOutput::PrintPeaks() const {
     const Json& detail = cell->result.detail;
     if (!detail.is_object() || !detail.contains("peaks")) continue;
     const Json& peaks = detail["peaks"];
-    fmt::print(
-        "peaks around the last row, {} threads: bf16 products {}, fp32 {}, "
-        "reads {}\n",
-        peaks["threads"].get<int>(), FormatSi(peaks["bf16_flops"], "FLOP/s"),
-        FormatSi(peaks["fp32_flops"], "FLOP/s"),
-        FormatSi(peaks["read_bandwidth"], "B/s"));
+    const std::string whose =
+        peaks.contains("of")
+            ? "peaks by the data sheet of " + peaks["of"].get<std::string>()
+            : fmt::format("peaks around the last row, {} threads",
+                          peaks["threads"].get<int>());
+    fmt::print("{}: bf16 products {}, fp32 {}, reads {}\n", whose,
+               FormatSi(peaks["bf16_flops"], "FLOP/s"),
+               FormatSi(peaks["fp32_flops"], "FLOP/s"),
+               FormatSi(peaks["read_bandwidth"], "B/s"));
     return;
   }
 }

@@ -45,6 +45,13 @@ std::string KeptStatesText(const CellResult& result) {
   return bytes > 0 ? FormatBytes(bytes) : "-";
 }
 
+// What makes a time on a device doubtful; empty if nothing does.
+std::string ClockDoubts(const CellResult& result) {
+  const Json clocks = result.detail.value("clocks", Json::object());
+  const Json doubts = clocks.value("doubts", Json());
+  return doubts.is_string() ? doubts.get<std::string>() : "";
+}
+
 std::vector<std::string> KnownColumns(const Cell& cell) {
   const Json& axes = cell.axes;
   std::vector<std::string> row = {
@@ -113,7 +120,8 @@ void BenchRows::Print(const Cell& cell, const CellResult& result,
     row.emplace_back(Name(result.status));
   }
   Print(row);
-  if (!done) fmt::print("  {}\n", result.reason);
+  const std::string remark = done ? ClockDoubts(result) : result.reason;
+  if (!remark.empty()) fmt::print("  {}\n", remark);
   std::fflush(stdout);
 }
 

@@ -13,19 +13,6 @@
 namespace rattn {
 namespace {
 
-// Axes that differ between machines without making the work another one.
-constexpr const char* kMachineAxes[] = {"threads"};
-
-Json WorkAxes(const Point& point) {
-  Json axes = point.axes;
-  for (const char* axis : kMachineAxes) axes.erase(axis);
-  return axes;
-}
-
-Points Throughputs(const ReportInput& input) {
-  return input.Where(IsMixerRate);
-}
-
 std::optional<Hardware> PeaksOf(const RunData& run) {
   const Json::json_pointer at("/machine/peaks");
   if (!run.facts.is_object() || !run.facts.contains(at) ||
@@ -36,34 +23,6 @@ std::optional<Hardware> PeaksOf(const RunData& run) {
     return ParseHardware(run.facts[at].dump(), "run.json");
   } catch (const UserError&) {
     return std::nullopt;  // facts of another version
-  }
-}
-
-std::optional<double> PercentOfPeak(const ComparedRun& run,
-                                    const Point& point) {
-  const Point* flops = run.input.Sibling(point, "useful_flops");
-  if (!run.peaks || flops == nullptr) return std::nullopt;
-  const std::string dtype = point.Text("dtype");
-  const double peak = dtype == "bf16"   ? run.peaks->bf16_flops
-                      : dtype == "fp32" ? run.peaks->fp32_flops.value_or(0)
-                                        : 0;
-  if (!(peak > 0)) return std::nullopt;
-  return 100 * flops->value / peak;
-}
-
-void FillRatios(const Comparison& comparison, ComparedRow* row) {
-  const Point* first = nullptr;
-  for (size_t i = 0; i < row->throughput.size(); ++i) {
-    const Point* point = row->throughput[i];
-    row->percent_of_peak.push_back(
-        point == nullptr ? std::nullopt
-                         : PercentOfPeak(comparison.runs[i], *point));
-    if (first == nullptr) first = point;
-    const bool comparable =
-        point != nullptr && point != first && first->value > 0;
-    row->ratio.push_back(comparable ? std::optional(point->value / first->value)
-                                    : std::nullopt);
-    row->slower.push_back(comparable && point->high < first->low);
   }
 }
 
@@ -200,24 +159,7 @@ Comparison Compare(const std::vector<std::string>& folders,
     comparison.runs.push_back({"", std::move(input), std::move(known)});
   }
   LabelRuns(&comparison.runs);
-  std::vector<std::string> order;
-  std::map<std::string, ComparedRow> rows;
-  for (size_t i = 0; i < comparison.runs.size(); ++i) {
-    for (const Point* point : Throughputs(comparison.runs[i].input)) {
-      const Json axes = WorkAxes(*point);
-      const std::string key = axes.dump();
-      if (!rows.contains(key)) {
-        order.push_back(key);
-        rows[key].axes = axes;
-        rows[key].throughput.resize(comparison.runs.size());
-      }
-      rows[key].throughput[i] = point;
-    }
-  }
-  for (const std::string& key : order) {
-    FillRatios(comparison, &rows[key]);
-    comparison.rows.push_back(std::move(rows[key]));
-  }
+  comparison.rows = CompareRows(comparison.runs);
   return comparison;
 }
 
@@ -243,7 +185,8 @@ Json ToJson(const Comparison& comparison) {
         values.push_back(nullptr);
         continue;
       }
-      values.push_back({{"throughput", point->value},
+      values.push_back({{"backend", point->Text("backend")},
+                        {"throughput", point->value},
                         {"low", point->low},
                         {"high", point->high},
                         {"percent_of_peak", OrNull(row.percent_of_peak[i])},
@@ -281,7 +224,9 @@ Document ToDocument(const Comparison& comparison) {
        {Paragraph{"Throughput in tokens/s (medians). A ratio is against the "
                   "first run that has the cell; SLOWER means below it with "
                   "the quartile ranges apart. The share of the peak is that of "
-                  "useful FLOP/s, where the machine's peaks are known."}}});
+                  "useful FLOP/s, where the machine's peaks are known. A row "
+                  "with two backends is the same work on machines that each "
+                  "did it with their own."}}});
   return document;
 }
 

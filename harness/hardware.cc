@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <vector>
 
 #include "models/config_files.h"
 #include "models/error.h"
@@ -14,11 +15,23 @@ Hardware ParseHardware(const std::string& json_text,
                        const std::string& origin) {
   const auto hardware =
       ParseFields<Hardware>(ParseJsonText(json_text, origin), origin);
-  const std::pair<const char*, double> figures[] = {
+  std::vector<std::pair<const char*, double>> figures = {
       {"bf16_flops", hardware.bf16_flops},
       {"fp32_flops", hardware.fp32_flops.value_or(1)},
       {"memory_bandwidth", hardware.memory_bandwidth},
       {"memory_bytes", hardware.memory_bytes}};
+  if (const auto& gpu = hardware.gpu) {
+    figures.insert(figures.end(),
+                   {{"gpu.compute_capability", gpu->compute_capability},
+                    {"gpu.sms", gpu->sms},
+                    {"gpu.clock", gpu->clock},
+                    {"gpu.exps_per_clock", gpu->exps_per_clock},
+                    {"gpu.registers", gpu->registers},
+                    {"gpu.shared_bytes", gpu->shared_bytes},
+                    {"gpu.threads", gpu->threads},
+                    {"gpu.blocks", gpu->blocks},
+                    {"gpu.launch_seconds", gpu->launch_seconds}});
+  }
   for (const auto& [key, value] : figures) {
     if (!(value > 0)) {
       throw UserError(fmt::format("{}: \"{}\" must be above 0, not {}", origin,

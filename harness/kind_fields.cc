@@ -85,6 +85,13 @@ std::vector<std::string> BackendNames(bool with_aten) {
   return names;
 }
 
+bool RunsOnDevice(const std::string& backend) {
+  for (const BackendEntry& entry : BackendList()) {
+    if (entry.name == backend) return entry.on_device;
+  }
+  return false;
+}
+
 Dtype ParseDtype(const std::string& name) {
   for (const Dtype dtype : {Dtype::kF64, Dtype::kF32, Dtype::kBF16}) {
     if (Name(dtype) == name) return dtype;

@@ -22,6 +22,8 @@ void CheckNamed(const Json& values, const std::string& key,
 
 // Names of backends, and "aten" where plain LibTorch operations count as one.
 std::vector<std::string> BackendNames(bool with_aten);
+// Whether a backend of that name runs on a device of its own.
+bool RunsOnDevice(const std::string& backend);
 
 // More than one per core is of no use, and thousands take a machine down.
 inline constexpr int64_t kMostThreads = 1024;

@@ -7,6 +7,7 @@
 #include <array>
 #include <memory>
 
+#include "harness/device_measure.h"
 #include "harness/kernel_call.h"
 #include "harness/kernel_cells.h"
 #include "harness/kernel_check.h"
@@ -66,7 +67,8 @@ const Fields& KernelFields() {
         "extend and decode with rope: unrotated keys are kept for the memory, "
         "not recovered"},
        {"cold", kFlag, false, false, false,
-        "extend and decode: rotate caches larger than the last-level cache"},
+        "extend and decode: rotate caches larger than the last-level cache; on "
+        "a GPU, any phase: overwrite the L2 cache before each call"},
        {"seed", kNatural, 0, false, false, "of the inputs"},
        {"min_samples", kCount, 7, false, false, "least number of samples"},
        {"max_samples", kCount, 200, false, false, "largest number of samples"},
@@ -118,7 +120,10 @@ void Normalize(Json& values, const std::string& origin) {
   if (values["phase"] != "extend") values["new_tokens"] = 1;
   if (values["phase"] != "decode") values["absorb_every"] = 0;
   const Phase phase = PhaseOf(values["phase"]);
-  if (!UsesCache(phase)) values["cold"] = values["separate_keys"] = false;
+  if (!UsesCache(phase)) values["separate_keys"] = false;
+  if (!UsesCache(phase) && !RunsOnDevice(values["backend"])) {
+    values["cold"] = false;
+  }
   if (!UsesCache(phase) && values["context"] == 0) {
     throw UserError(origin + ": context must be at least 1, not 0");
   }
@@ -169,9 +174,11 @@ class Subject {
   bool ready() const {
     return call_ != nullptr && result_.status == CellStatus::kDone;
   }
+  bool on_device() const { return timer_ != nullptr; }
   Contender contender(const std::string& name) {
     return {name, [this] { call_->Run(); }, call_->Period()};
   }
+  void MeasureOnItsDevice(const StopRule& rule);
   void Finish(const Samples& samples);
   CellResult& result() { return result_; }
 
@@ -204,7 +211,9 @@ class Subject {
           check.worst_tensor, check.worst_error, check.limit);
       return;
     }
-    if (values.at("cold") == true) {
+    timer_ = backend.timer();
+    cold_ = values.at("cold");
+    if (cold_ && !on_device()) {
       const int64_t caches = ColdCaches(call_->CacheBytes());
       call_ = std::make_unique<KernelCall>(kernel_, backend, inputs, caches);
       result_.detail["caches"] = caches;
@@ -213,8 +222,29 @@ class Subject {
 
   KernelCase kernel_;
   std::unique_ptr<KernelCall> call_;
+  const DeviceTimer* timer_ = nullptr;
+  bool cold_ = false;
   CellResult result_;
 };
+
+void Subject::MeasureOnItsDevice(const StopRule& rule) {
+  std::string error;
+  const auto call = timer_->Bring(kernel_.problem, call_->buffers(), &error);
+  if (call == nullptr) {
+    result_.status = CellStatus::kFailed;
+    result_.reason = fmt::format("{}: {}", timer_->name(), error);
+    return;
+  }
+  try {
+    const DeviceSamples measured = MeasureOnDevice(*timer_, *call, rule, cold_);
+    result_.detail["device"] = timer_->name();
+    result_.detail["clocks"] = ClocksJson(measured);
+    Finish(measured.samples);
+  } catch (const RunError& failure) {
+    result_.status = CellStatus::kFailed;
+    result_.reason = failure.what();
+  }
+}
 
 void Subject::Finish(const Samples& samples) {
   const Summary summary = Summarize(samples.seconds);
@@ -275,7 +305,7 @@ std::vector<CellResult> RunKernelCells(std::span<const Cell> cells) {
   std::vector<Contender> contenders;
   for (const Cell& cell : cells) {
     subjects.push_back(std::make_unique<Subject>(ValuesOf(cell), inputs));
-    if (subjects.back()->ready()) {
+    if (subjects.back()->ready() && !subjects.back()->on_device()) {
       contenders.push_back(subjects.back()->contender(cell.id));
     }
   }
@@ -285,7 +315,11 @@ std::vector<CellResult> RunKernelCells(std::span<const Cell> cells) {
   std::vector<CellResult> results;
   size_t next = 0;
   for (auto& subject : subjects) {
-    if (subject->ready()) subject->Finish(samples[next++]);
+    if (subject->ready() && subject->on_device()) {
+      subject->MeasureOnItsDevice(RuleOf(values));
+    } else if (subject->ready()) {
+      subject->Finish(samples[next++]);
+    }
     results.push_back(std::move(subject->result()));
   }
   return results;

@@ -19,6 +19,7 @@
 #include "harness/machine_tiles.h"
 #include "harness/process_memory.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "models/source_folder.h"
 
 namespace rattn {
@@ -134,6 +135,17 @@ std::string CommandOutput(const std::string& command) {
   return text;
 }
 
+// Of the first GPU that the CUDA kernels can use; null without one.
+Json GpuFacts() {
+  const cuda::GpuReport gpu = cuda::FindGpu("libcuda.so.1");
+  if (!gpu.reason.empty()) return nullptr;
+  return {{"name", gpu.name},
+          {"compute_capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
+          {"memory_bytes", gpu.memory_bytes},
+          {"cuda_of_driver",
+           fmt::format("{}.{}", gpu.driver / 1000, gpu.driver % 1000 / 10)}};
+}
+
 Json GitState() {
   const std::filesystem::path source = SourceFolder();
   std::error_code error;
@@ -172,12 +184,16 @@ Json MachineFacts() {
   sysinfo(&memory);
   const Json topology = Topology();
   const std::string cpu = CpuName();
+  const Json gpu = GpuFacts();
+  const std::string gpu_name =
+      gpu.is_null() ? "" : ", " + gpu["name"].get<std::string>();
   const std::string aslr = FirstLine("/proc/sys/kernel/randomize_va_space");
-  Json facts = {
-      {"name", fmt::format("{}, {} threads", cpu, topology["threads"].dump())},
-      {"cpu", cpu}};
+  Json facts = {{"name", fmt::format("{}, {} threads{}", cpu,
+                                     topology["threads"].dump(), gpu_name)},
+                {"cpu", cpu}};
   facts.update(topology);
   facts.update(Json{
+      {"gpu", gpu},
       {"caches", Caches()},
       {"isa", {{"supported", IsaFlags()}, {"in_use", CpuIsa()}}},
       {"governor",

@@ -20,7 +20,7 @@ int64_t ColdBytes();
 // As the system names the processor.
 std::string CpuName();
 
-// name, cpu, sockets, cores, threads, caches, isa (supported and in use),
+// name, cpu, sockets, cores, threads, gpu, caches, isa (supported and in use),
 // governor, load, memory, aslr, system, tuned_tiles (machine_tiles.h). Figures
 // that the system does not tell are null.
 Json MachineFacts();

@@ -2,8 +2,12 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
+#include "harness/hardware.h"
 #include "harness/machine.h"
 #include "kernels/cpu/peaks.h"
+#include "models/config_files.h"
 
 namespace rattn {
 namespace {
@@ -26,7 +30,25 @@ MachinePeaks MeasurePeaks(int threads) {
 MachinePeaks Mean(const MachinePeaks& a, const MachinePeaks& b) {
   return {a.threads, (a.fp32_flops + b.fp32_flops) / 2,
           (a.bf16_flops + b.bf16_flops) / 2,
-          (a.read_bandwidth + b.read_bandwidth) / 2};
+          (a.read_bandwidth + b.read_bandwidth) / 2, a.of};
+}
+
+std::optional<MachinePeaks> DevicePeaks(const std::string& device) {
+  for (const std::string& name : ListConfigs("hardware")) {
+    const Hardware hardware = LoadHardware(name);
+    if (!hardware.gpu) continue;
+    const auto& devices = hardware.gpu->devices;
+    if (std::find(devices.begin(), devices.end(), device) == devices.end()) {
+      continue;
+    }
+    MachinePeaks peaks;
+    peaks.fp32_flops = hardware.fp32_flops.value_or(0);
+    peaks.bf16_flops = hardware.bf16_flops;
+    peaks.read_bandwidth = hardware.memory_bandwidth;
+    peaks.of = hardware.name;
+    return peaks;
+  }
+  return std::nullopt;
 }
 
 void AddShares(const Cell& cell, const MachinePeaks& peaks,
@@ -45,6 +67,7 @@ void AddShares(const Cell& cell, const MachinePeaks& peaks,
                              {"fp32_flops", peaks.fp32_flops},
                              {"bf16_flops", peaks.bf16_flops},
                              {"read_bandwidth", peaks.read_bandwidth}};
+  if (!peaks.of.empty()) result->detail["peaks"]["of"] = peaks.of;
 }
 
 }  // namespace rattn

@@ -2,12 +2,14 @@
 // child of its own; backends of one combination are timed in turn in it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "harness/bench_output.h"
 #include "harness/cell_kinds.h"
 #include "harness/flag_grid.h"
 #include "harness/interrupt.h"
+#include "harness/kind_fields.h"
 #include "harness/kinds.h"
 #include "harness/machine_peaks.h"
 #include "harness/products.h"
@@ -69,25 +71,41 @@ std::vector<std::vector<Cell>> Groups(const BenchOptions& options) {
   return groups;
 }
 
-// The machine's peaks before and after a group of cells.
+bool IsOnDevice(const Cell& cell) {
+  return RunsOnDevice(cell.axes.at("backend"));
+}
+
+// The machine's peaks before and after a group of cells; those of a device are
+// known.
 class PeaksAround {
  public:
-  PeaksAround(const Cell& cell, bool wanted)
-      : threads_(cell.axes.at("threads")), wanted_(wanted) {
-    if (wanted_) before_ = MeasurePeaks(threads_);
+  PeaksAround(const std::vector<Cell>& cells, bool wanted)
+      : threads_(cells.front().axes.at("threads")),
+        wanted_(wanted),
+        measured_(wanted &&
+                  !std::all_of(cells.begin(), cells.end(), IsOnDevice)) {
+    if (measured_) before_ = MeasurePeaks(threads_);
   }
   void AddTo(const std::vector<Cell>& cells,
              std::vector<CellResult>* results) const {
     if (!wanted_) return;
-    const MachinePeaks peaks = Mean(before_, MeasurePeaks(threads_));
+    MachinePeaks here;
+    if (measured_) here = Mean(before_, MeasurePeaks(threads_));
     for (size_t i = 0; i < cells.size(); ++i) {
-      AddShares(cells[i], peaks, &(*results)[i]);
+      CellResult& result = (*results)[i];
+      if (result.status != CellStatus::kDone) continue;
+      if (!IsOnDevice(cells[i])) {
+        AddShares(cells[i], here, &result);
+      } else if (const auto peaks =
+                     DevicePeaks(result.detail.value("device", ""))) {
+        AddShares(cells[i], *peaks, &result);
+      }
     }
   }
 
  private:
   int threads_;
-  bool wanted_;
+  bool wanted_, measured_;
   MachinePeaks before_;
 };
 
@@ -99,7 +117,7 @@ int RunBench(const BenchOptions& options) {
   try {
     for (; done < groups.size(); ++done) {
       const std::vector<Cell>& group = groups[done];
-      PeaksAround peaks(group.front(), !options.no_peaks);
+      PeaksAround peaks(group, !options.no_peaks);
       std::vector<CellResult> ran =
           RunInChild(group, ProductsFolder(), options.time_limit);
       peaks.AddTo(group, &ran);
@@ -124,8 +142,10 @@ void AddBench(CLI::App& app, Action* action) {
                  "backends, timed in turn; a list")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_flag("--cold", options->cold,
-               "extend and decode: caches larger than the last-level cache");
+  app.add_flag(
+      "--cold", options->cold,
+      "extend and decode: caches larger than the last-level cache; on "
+      "a GPU, any phase: its L2 cache is overwritten before each call");
   app.add_flag("--rope", options->rope, "rotary positions");
   app.add_flag("--separate-keys", options->separate_keys,
                "keep unrotated keys for the memory beside the rotated ones");

@@ -1,4 +1,5 @@
-// rattn roofline: predicted time of a decoding step and what a window buys.
+// rattn roofline: predicted time of a decoding step and what a window buys;
+// with --kernels that of the CUDA kernels (verb_roofline_kernels.h).
 #include <fmt/format.h>
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include "harness/roofline.h"
 #include "harness/text_format.h"
 #include "harness/verb_functions.h"
+#include "harness/verb_roofline_kernels.h"
 #include "models/error.h"
 #include "models/json_fields.h"
 
@@ -22,6 +24,8 @@ struct RooflineFlags {
   std::string baseline = "swa";
   int64_t baseline_window = 4096;
   std::string state = "kv-head";
+  bool kernels = false;
+  std::vector<std::string> phases;  // of kernels; empty: forward
   bool json = false;
 };
 
@@ -155,6 +159,28 @@ int RunRoofline(const RooflineFlags& flags) {
   return kExitDone;
 }
 
+// Flags that were not given have other defaults here.
+int RunKernels(const CLI::App& app, const RooflineFlags& flags) {
+  if (flags.model.CacheDtype() != Dtype::kBF16) {
+    throw UserError("--kernels estimates bf16 only, not " + flags.model.dtype);
+  }
+  KernelRooflineFlags kernels;
+  kernels.model = flags.model.Load();
+  kernels.sinks = flags.model.local.sinks;
+  kernels.hardware = flags.hardware;
+  if (!flags.model.local.variant.empty()) {
+    kernels.variants = {flags.model.local.variant};
+  }
+  kernels.windows = flags.windows;
+  kernels.contexts = flags.contexts;
+  kernels.batches =
+      app.count("--batch") > 0 ? flags.batches : std::vector<int64_t>{1};
+  kernels.phases =
+      flags.phases.empty() ? std::vector<std::string>{"forward"} : flags.phases;
+  kernels.json = flags.json;
+  return RunKernelRoofline(kernels);
+}
+
 }  // namespace
 
 void AddRoofline(CLI::App& app, Action* action) {
@@ -175,8 +201,18 @@ void AddRoofline(CLI::App& app, Action* action) {
                  "what a step moves of a state: kv-head, query-head or "
                  "kv-head-bf16-read")
       ->capture_default_str();
+  CLI::Option* kernels = app.add_flag(
+      "--kernels", flags->kernels,
+      "instead: the CUDA kernels of a layer, their occupancy and least time "
+      "(all variants unless --variant names one, batch 1)");
+  app.add_option("--phase", flags->phases,
+                 "with --kernels: forward (the default), train; a list")
+      ->delimiter(',')
+      ->needs(kernels);
   app.add_flag("--json", flags->json, "machine-readable output");
-  *action = [flags] { return RunRoofline(*flags); };
+  *action = [flags, &app] {
+    return flags->kernels ? RunKernels(app, *flags) : RunRoofline(*flags);
+  };
 }
 
 }  // namespace rattn

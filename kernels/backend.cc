@@ -40,7 +40,8 @@ constexpr std::array kBackends = {
                  GetCpu<UnfusedCpuBackend>},
     BackendEntry{"torch", "LibTorch scaled_dot_product_attention: a baseline",
                  GetTorch, /*on_demand=*/true},
-    BackendEntry{"cuda", "tensor-core kernels for NVIDIA GPUs", CudaBackend},
+    BackendEntry{"cuda", "tensor-core kernels for NVIDIA GPUs", CudaBackend,
+                 /*on_demand=*/false, /*on_device=*/true},
 };
 
 }  // namespace

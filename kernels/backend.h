@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/device.h"
 #include "kernels/kv_cache.h"
 #include "kernels/problem.h"
 
@@ -36,6 +37,10 @@ class Backend {
   // the same spec, shape and dtype and has room (KvCache::Reserve).
   virtual void Extend(const Problem& problem, const Buffers& buffers,
                       KvCache& cache, Workspace workspace) const = 0;
+
+  // Of a backend whose calls must be timed on a device, since calls from here
+  // take their tensors there and back; else null.
+  virtual const DeviceTimer* timer() const { return nullptr; }
 };
 
 struct BackendEntry {
@@ -45,6 +50,8 @@ struct BackendEntry {
   const Backend* (*get)(std::string* reason);
   // get() loads a large library: listings do not call it.
   bool on_demand = false;
+  // Runs on a device of its own: the backend has a timer().
+  bool on_device = false;
 };
 
 // The one list of backends, the most trustworthy first.

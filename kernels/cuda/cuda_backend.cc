@@ -10,6 +10,8 @@
 
 #include "kernels/cuda/cache_views.h"
 #include "kernels/cuda/cuda_library.h"
+#include "kernels/cuda/cuda_timer.h"
+#include "kernels/cuda/shared_library.h"
 #include "kernels/cuda/support.h"
 
 namespace rattn {
@@ -18,30 +20,16 @@ namespace {
 
 constexpr int kOldestMajor = 8;  // mma of bf16 and cp.async
 
-// The driver API, by name: no header and no library of CUDA is needed. Every
-// function returns 0 or an error number.
-class Driver {
+// The driver API.
+class Driver : public SharedLibrary {
  public:
-  explicit Driver(const char* path)
-      : library_(dlopen(path, RTLD_NOW | RTLD_LOCAL)) {}
-  explicit operator bool() const { return library_ != nullptr; }
-
-  template <typename... Arguments>
-  int Call(const char* name, Arguments... arguments) const {
-    constexpr int kNotFound = 500;  // CUDA_ERROR_NOT_FOUND
-    const auto function =
-        reinterpret_cast<int (*)(Arguments...)>(dlsym(library_, name));
-    return function == nullptr ? kNotFound : function(arguments...);
-  }
+  using SharedLibrary::SharedLibrary;
   std::string ErrorText(int error) const {
     const char* text = nullptr;
     Call("cuGetErrorString", error, &text);
     return fmt::format("{} (error {})", text != nullptr ? text : "unknown",
                        error);
   }
-
- private:
-  void* library_;
 };
 
 int Attribute(const Driver& driver, int attribute, int device) {
@@ -54,12 +42,16 @@ GpuReport Describe(const Driver& driver) {
   // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and MINOR
   constexpr int kMajor = 75, kMinor = 76;
   int device = 0;
-  char name[256] = {};
+  char name[256] = {}, bus[64] = {};
   driver.Call("cuDeviceGet", &device, 0);
   driver.Call("cuDeviceGetName", &name[0], int{sizeof(name)}, device);
+  driver.Call("cuDeviceGetPCIBusId", &bus[0], int{sizeof(bus)}, device);
   GpuReport gpu{.name = name,
+                .pci_bus_id = bus,
                 .major = Attribute(driver, kMajor, device),
                 .minor = Attribute(driver, kMinor, device)};
+  driver.Call("cuDriverGetVersion", &gpu.driver);
+  driver.Call("cuDeviceTotalMem_v2", &gpu.memory_bytes, device);
   if (gpu.major < kOldestMajor) {
     gpu.reason = fmt::format(
         "{} has compute capability {}.{}, the CUDA kernels need {}.0 or newer",
@@ -80,20 +72,27 @@ std::filesystem::path LibraryPath() {
          kCudaLibraryFile;
 }
 
-const CudaLibrary* LoadLibrary(const std::string& path, std::string* reason) {
+struct Libraries {
+  const CudaLibrary* kernels = nullptr;
+  const TimerLibrary* timer = nullptr;
+};
+
+Libraries LoadLibraries(const std::string& path, std::string* reason) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     *reason =
         fmt::format("the CUDA kernels could not be loaded: {}", dlerror());
-    return nullptr;
+    return {};
   }
-  const auto entry =
+  const auto kernels =
       reinterpret_cast<CudaLibraryEntry>(dlsym(library, kCudaLibraryEntry));
-  if (entry == nullptr) {
+  const auto timer =
+      reinterpret_cast<TimerLibraryEntry>(dlsym(library, kTimerLibraryEntry));
+  if (kernels == nullptr || timer == nullptr) {
     *reason = fmt::format("{} does not hold rattn's CUDA kernels", path);
-    return nullptr;
+    return {};
   }
-  return entry();
+  return {kernels(), timer()};
 }
 
 // A failed call leaves no output that could be taken for a result.
@@ -108,8 +107,10 @@ void Spoil(const TensorView& x) {
 
 class Cuda : public Backend {
  public:
-  Cuda(const CudaLibrary* library, const GpuReport& gpu)
-      : library_(library), gpu_(gpu) {}
+  Cuda(const Libraries& libraries, const GpuReport& gpu)
+      : library_(libraries.kernels),
+        gpu_(gpu),
+        timer_(libraries.timer, gpu.name, gpu.pci_bus_id) {}
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override {
@@ -143,10 +144,12 @@ class Cuda : public Backend {
     }
     AdvanceCache(problem, &cache);
   }
+  const DeviceTimer* timer() const override { return &timer_; }
 
  private:
   const CudaLibrary* library_;
   GpuReport gpu_;
+  CudaTimer timer_;
 };
 
 struct Found {
@@ -167,9 +170,9 @@ Found Find() {
   const GpuReport gpu = FindGpu("libcuda.so.1");
   found.reason = gpu.reason;
   if (!found.reason.empty()) return found;
-  const CudaLibrary* library = LoadLibrary(path.string(), &found.reason);
-  if (library != nullptr) {
-    found.backend = std::make_unique<const Cuda>(library, gpu);
+  const Libraries libraries = LoadLibraries(path.string(), &found.reason);
+  if (libraries.kernels != nullptr) {
+    found.backend = std::make_unique<const Cuda>(libraries, gpu);
   }
   return found;
 }

@@ -15,8 +15,11 @@ namespace cuda {
 struct GpuReport {
   std::string reason{};  // why it cannot be used; empty: it can
   std::string name{};    // "NVIDIA H100 80GB HBM3"
-  int major = 0;         // compute capability
+  std::string pci_bus_id{};
+  int major = 0;  // compute capability
   int minor = 0;
+  int driver = 0;  // CUDA version of the driver: 12040 is 12.4
+  size_t memory_bytes = 0;
 };
 // Asks the driver library (libcuda.so.1) about the first GPU.
 GpuReport FindGpu(const char* driver);

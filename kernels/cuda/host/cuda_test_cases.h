@@ -1,5 +1,5 @@
 // Tests only: problems that reach every edge of the CUDA kernels, and their
-// execution on the CPU against the fp64 reference.
+// execution on the CPU, or by another backend, against the fp64 reference.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -79,8 +79,13 @@ inline void ForEachCudaProblem(
 
 // The tensors of a problem, of the kernels and of the reference in fp64.
 struct CheckedRun {
-  CheckedRun(const Problem& p, const TestOptions& options)
-      : problem(p), tensors(p, options, 11), exact(p, options, tensors) {
+  // `on`: null for the kernels executed on the CPU.
+  CheckedRun(const Problem& p, const TestOptions& options,
+             const Backend* on = nullptr)
+      : problem(p),
+        tensors(p, options, 11),
+        exact(p, options, tensors),
+        backend(on != nullptr ? *on : host) {
     EXPECT_EQ(CheckBuffers(problem, tensors.buffers, true).reason, "");
     RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
     RunForward(backend, problem, tensors.buffers);
@@ -109,11 +114,13 @@ struct CheckedRun {
   TestTensors tensors;
   cpu_test::Exact exact;
   Findings findings;
-  HostBackend backend{&findings};
+  HostBackend host{&findings};
+  const Backend& backend;
 };
 
-inline void CheckForward(const Problem& problem, const TestOptions& options) {
-  CheckedRun run(problem, options);
+inline void CheckForwardOn(const Backend* backend, const Problem& problem,
+                           const TestOptions& options) {
+  CheckedRun run(problem, options, backend);
   for (const cpu_test::NamedTensor& t :
        {cpu_test::NamedTensor{"o", &Buffers::o},
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},
@@ -124,6 +131,9 @@ inline void CheckForward(const Problem& problem, const TestOptions& options) {
   run.ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
   run.ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
 }
+inline void CheckForward(const Problem& problem, const TestOptions& options) {
+  CheckForwardOn(nullptr, problem, options);
+}
 
 // The gradients of outputs, features and states are rounded as well. Behind a
 // norm, dO is orthogonal to the output: where a row reads one token, its
@@ -133,8 +143,9 @@ inline double GradientRoundings(const Problem& problem) {
   return UsesNorms(problem.spec) ? 8 : 5;
 }
 
-inline void CheckBackward(const Problem& problem, const TestOptions& options) {
-  CheckedRun run(problem, options);
+inline void CheckBackwardOn(const Backend* backend, const Problem& problem,
+                            const TestOptions& options) {
+  CheckedRun run(problem, options, backend);
   run.Backward();
   for (const cpu_test::NamedTensor& t : cpu_test::kGradients) {
     run.ExpectClose(t, GradientRoundings(problem));
@@ -146,6 +157,9 @@ inline void CheckBackward(const Problem& problem, const TestOptions& options) {
   for (size_t h = 0; h < expected.size(); ++h) {
     EXPECT_NEAR(got[h], expected[h], 1e-3 * size) << "d_sink_logit " << h;
   }
+}
+inline void CheckBackward(const Problem& problem, const TestOptions& options) {
+  CheckBackwardOn(nullptr, problem, options);
 }
 
 }  // namespace rattn::cuda

@@ -1,0 +1,86 @@
+// The cuda backend on a GPU against the fp64 reference, on the problems of the
+// tests that execute the kernels on the CPU.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/host/cuda_test_cases.h"
+
+namespace rattn::cuda {
+namespace {
+
+class CudaGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string reason;
+    backend_ = CudaBackend(&reason);
+    if (backend_ == nullptr) GTEST_SKIP() << reason;
+  }
+  void CheckAll(const std::vector<Case>& cases,
+                void (*check)(const Backend*, const Problem&,
+                              const TestOptions&)) {
+    ForEachCudaProblem(cases, 1,
+                       [&](const Problem& problem, const TestOptions& options) {
+                         check(backend_, problem, options);
+                       });
+  }
+
+  const Backend* backend_ = nullptr;
+};
+
+TEST_F(CudaGpu, ForwardOfSmallProblems) {
+  CheckAll(cpu_test::SmallCases(), CheckForwardOn);
+}
+TEST_F(CudaGpu, ForwardOfLargeProblems) {
+  CheckAll(cpu_test::LargeCases(), CheckForwardOn);
+}
+TEST_F(CudaGpu, ForwardOfTiles) { CheckAll(TileCases(), CheckForwardOn); }
+
+TEST_F(CudaGpu, BackwardOfSmallProblems) {
+  CheckAll(cpu_test::SmallCases(), CheckBackwardOn);
+}
+TEST_F(CudaGpu, BackwardOfLargeProblems) {
+  CheckAll(cpu_test::LargeCases(), CheckBackwardOn);
+}
+TEST_F(CudaGpu, BackwardOfTiles) { CheckAll(TileCases(), CheckBackwardOn); }
+
+// What the reference cannot reach: long rows, many blocks. The same bits every
+// time, since no sum depends on the order of blocks.
+TEST_F(CudaGpu, RepeatedCallsAreEqual) {
+  Problem problem;
+  problem.spec = TestSpec(*FindVariant("rattention"), 512);
+  problem.phase = Phase::kTrain;
+  problem.dtype = Dtype::kBF16;
+  problem.shape = MakeShape(2, 8, 2, 4096, 4096, 128, 128);
+  TestTensors first(problem, {}, 3), second(problem, {}, 3);
+  for (const TestTensors* tensors : {&first, &second}) {
+    RunForward(*backend_, problem, tensors->buffers);
+    RunBackward(*backend_, problem, tensors->buffers);
+  }
+  EXPECT_EQ(Values(first.buffers.o), Values(second.buffers.o));
+  EXPECT_EQ(Values(first.buffers.dk), Values(second.buffers.dk));
+}
+
+TEST_F(CudaGpu, TimesCallsAndReadsClocks) {
+  Problem problem;
+  problem.spec = TestSpec(*FindVariant("swa"), 512);
+  problem.phase = Phase::kTrain;
+  problem.dtype = Dtype::kBF16;
+  problem.shape = MakeShape(1, 8, 2, 4096, 4096, 128, 128);
+  const TestTensors tensors(problem, {}, 3);
+  const DeviceTimer* timer = backend_->timer();
+  ASSERT_NE(timer, nullptr);
+  std::string error;
+  const auto call = timer->Bring(problem, tensors.buffers, &error);
+  ASSERT_NE(call, nullptr) << error;
+  for (const bool cold : {false, true}) {
+    const double seconds = timer->Seconds(*call, 3, cold, &error);
+    EXPECT_EQ(error, "");
+    EXPECT_GT(seconds, 1e-7);
+    EXPECT_LT(seconds, 1);
+  }
+  const DeviceClocks clocks = timer->Clocks();
+  EXPECT_TRUE(!clocks.unknown.empty() || clocks.sm_max_mhz > 100);
+}
+
+}  // namespace
+}  // namespace rattn::cuda
