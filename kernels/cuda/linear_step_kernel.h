@@ -15,7 +15,7 @@ template <typename T>
 struct LinearStep {
   static constexpr const char* kName = "linear_step";
   static constexpr int kWarps = 8, kThreads = kWarps * kWarpSize;
-  static constexpr int kBlocks = 4;
+  static constexpr int kBlocks = 3;
   static constexpr int kHeads = kWarps;  // query heads at a time
   static constexpr int kSharedBytes =
       kHeads * kThreads * static_cast<int>(sizeof(float));
