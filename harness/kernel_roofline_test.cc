@@ -153,9 +153,8 @@ TEST(KernelRoofline, PublishedFiguresStayBelowTheBound) {
 }
 
 TEST(KernelRooflineVerb, PrintsTablesAndJson) {
-  const Ended text =
-      RunProgram({"roofline", "rattention-12b", "--kernels", "--variant",
-                  "rattention", "--context", "4096"});
+  const Ended text = RunProgram({"roofline", "rattention-12b", "--kernels",
+                                 "--variant", "swa", "--context", "4096"});
   EXPECT_EQ(text.exit_code, 0) << text.err;
   for (const char* part : {"SoftmaxForward<Bf16, 128>", "limited by",
                            "FlashAttention-3", "not modelled", "waves"}) {
