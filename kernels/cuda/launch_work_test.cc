@@ -34,7 +34,7 @@ TEST(LaunchWork, FullAttentionIsTheSumOfItsTiles) {
   const auto launches = CudaLaunches(p, /*most_blocks=*/1000);
   ASSERT_EQ(launches.size(), 1u);
   const PlannedLaunch& launch = launches.front();
-  EXPECT_EQ(launch.kernel, "SoftmaxForward<Bf16, 128>");
+  EXPECT_EQ(launch.kernel, "SoftmaxForward<Bf16, 128, (KeySource)0>");
   EXPECT_EQ(launch.threads, 128);
   EXPECT_EQ(launch.blocks(), 32 * 2 * 2);
   double tiles = 0;

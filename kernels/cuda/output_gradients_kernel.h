@@ -18,7 +18,7 @@ template <typename T>
 struct OutputGradients {
   static constexpr const char* kName = "output_gradients";
   static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
-  static constexpr int kBlocks = 8;
+  static constexpr int kBlocks = 6;
 
   struct Branch {
     GlobalView<const float> x;     // [B, Tq, Hq, Dv], kept by Forward

@@ -26,7 +26,7 @@ struct SoftmaxForward {
   static constexpr const char* kName = "softmax_forward";
   static constexpr int kDim = kDim_;
   static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
-  static constexpr int kBlocks = kDim > 128 ? 1 : kDim > 64 ? 2 : 3;
+  static constexpr int kBlocks = kDim > 128 ? 1 : 2;
   static constexpr int kRows = 16 * kWarps;
   // 32 keys leave the accumulators of 256 columns enough registers.
   static constexpr int kKeys = kDim > 128 ? 32 : 64;

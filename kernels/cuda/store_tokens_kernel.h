@@ -11,7 +11,7 @@ namespace rattn::cuda {
 template <typename T>
 struct StoreTokens {
   static constexpr const char* kName = "store_tokens";
-  static constexpr int kThreads = 128, kBlocks = 8;
+  static constexpr int kThreads = 128, kBlocks = 4;
 
   // Keys, values, and keys of the memory where they are kept apart.
   struct Rows {
