@@ -56,6 +56,16 @@ RATTN_FN void SoftmaxOfRow(Exec& x, int dim, float (&phi)[kOfLane]) {
   for (int i = 0; i < kOfLane; ++i) phi[i] /= sum;
 }
 
+// A row becomes its features, in place; softmax over the first `dim` columns.
+template <int kOfLane, class Exec>
+RATTN_FN void FeaturesOfRow(Exec& x, FeatureMap map, int dim,
+                            float (&row)[kOfLane]) {
+  if (map == FeatureMap::kSoftmax) SoftmaxOfRow(x, dim, row);
+  if (map != FeatureMap::kRelu) return;
+  RATTN_UNROLL
+  for (int i = 0; i < kOfLane; ++i) row[i] = row[i] < 0 ? 0 : row[i];
+}
+
 // Stores phi rounded to Out and padded with zeros, as tiles are copied from.
 template <typename T, int kDim, typename Out = T>
 struct FeatureRows {
@@ -95,14 +105,13 @@ struct FeatureRows {
     const auto dim = static_cast<int>(p.in.shape[3]);
     float phi[kOfLane];
     LoadFeatureRow(x, p.in, at, sign, phi);
-    if (p.map == FeatureMap::kSoftmax) SoftmaxOfRow(x, dim, phi);
+    FeaturesOfRow(x, p.map, dim, phi);
     RATTN_UNROLL
     for (int i = 0; i < kOfLane; ++i) {
       const int c = x.lane() + i * kWarpSize;
       if (c >= dim) continue;
-      const bool cut = p.map == FeatureMap::kRelu && phi[i] < 0;
       x.Store(p.out, at.batch, at.token, at.head, first + c,
-              x.template Round<Out>(cut ? 0 : phi[i]));
+              x.template Round<Out>(phi[i]));
     }
   }
 };

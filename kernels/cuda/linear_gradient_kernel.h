@@ -7,6 +7,7 @@
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/linear_pattern.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 
 namespace rattn::cuda {
@@ -24,7 +25,6 @@ struct LinearGradient {
   using StateTile = Tile<T, kPart, kDim>;
   using ColumnTile = Tile<T, kColumns, kDim>;
   using FeatureTile = Tile<T, kColumns, kPart>;
-  static constexpr int kStages = 2;
   static constexpr int kStageBytes = ColumnTile::kBytes + FeatureTile::kBytes;
   static constexpr int kFirstStage = RowTile::kBytes + StateTile::kBytes;
   static constexpr int kSharedBytes = kFirstStage + kStages * kStageBytes;

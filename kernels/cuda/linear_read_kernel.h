@@ -8,6 +8,7 @@
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/linear_pattern.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 
 namespace rattn::cuda {
@@ -28,7 +29,6 @@ struct LinearRead {
   using RowTile = Tile<T, kRows, kFeatures>;
   using ColumnTile = Tile<T, kColumns, kFeatures>;
   using ValueTile = Tile<T, kColumns, kDim>;
-  static constexpr int kStages = 2;
   static constexpr int kStageBytes = ColumnTile::kBytes + ValueTile::kBytes;
   static constexpr int kSharedBytes = RowTile::kBytes + kStages * kStageBytes;
   static_assert(kSharedBytes <= 99 * 1024);
@@ -76,20 +76,14 @@ struct LinearRead {
     RATTN_FN void Run() {
       const auto source = [&](int row) { return pattern.rows.Source(row); };
       CopyRows<kThreads>(x, Rows(), p.rows, x.block(2), source);
-      Load(0);
-      x.CommitCopies();
-      for (int tile = 0; tile < tiles; ++tile) {
-        // Behind the barrier this tile is there and the last one is done with.
-        x.template WaitCopies<0>();
-        x.Barrier();
-        if (tile + 1 < tiles) Load(tile + 1);
-        x.CommitCopies();
+      const auto load = [&](int tile) { Load(tile); };
+      ForStagedTiles(x, 0, tiles, load, [&](int tile) {
         if (tile < kStateTiles) {
           AddState(tile);
         } else {
           AddColumns(tile);
         }
-      }
+      });
     }
 
     RATTN_FN void Finish() {

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/linear_pattern.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 
 namespace rattn::cuda {
@@ -23,7 +24,6 @@ struct LinearSegments {
   static constexpr int kTokens = 64;  // of a tile
   using KTile = Tile<T, kTokens, kRows>;
   using VTile = Tile<T, kTokens, kDim>;
-  static constexpr int kStages = 2;
   static constexpr int kStageBytes = KTile::kBytes + VTile::kBytes;
   static constexpr int kSharedBytes = kStages * kStageBytes;
 
@@ -58,15 +58,7 @@ struct LinearSegments {
       CopyRows<kThreads>(x, Values(x, tile), p.values, x.block(2), source);
     };
     const int tiles = end > begin ? (end - begin + kTokens - 1) / kTokens : 0;
-    if (tiles > 0) load(0);
-    x.CommitCopies();
-    for (int tile = 0; tile < tiles; ++tile) {
-      x.template WaitCopies<0>();
-      x.Barrier();
-      if (tile + 1 < tiles) load(tile + 1);
-      x.CommitCopies();
-      AddTile(x, tile, sum);
-    }
+    ForStagedTiles(x, 0, tiles, load, [&](int tile) { AddTile(x, tile, sum); });
     const int64_t at = static_cast<int64_t>(x.block(1)) * segments + segment;
     Store(x, p, at, part, sum);
   }

@@ -11,6 +11,7 @@
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/key_tiles.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
 
@@ -67,10 +68,8 @@ struct SoftmaxBackwardQ {
   static constexpr int kKeys = kDim > 64 ? 32 : 64;
   using QTile = Tile<T, kRows, kDim>;
   using KvTile = Tile<T, kKeys, kDim>;
-  static constexpr int kStages = 2;
-  static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
-  static constexpr int kFirstStage = 2 * QTile::kBytes;   // behind Q and dO
-  static constexpr int kSharedBytes = kFirstStage + kStages * kStageBytes;
+  using Stages = KeyStages<KvTile, 2 * QTile::kBytes>;  // behind Q and dO
+  static constexpr int kSharedBytes = 2 * QTile::kBytes + Stages::kBytes;
   static_assert(kSharedBytes <= 99 * 1024);
   using Params = SoftmaxGradients<T>;
 
@@ -106,7 +105,9 @@ struct SoftmaxBackwardQ {
         for (; tile < end; ++tile) {
           x.template WaitCopies<0>();
           x.Barrier();
-          if (two_queries && tile == tiles.sink_tiles) ChangeQueries();
+          if (two_queries && tile == tiles.sink_tiles) {
+            CopyRowsAtOnce<kThreads>(x, Queries(), p.q, x.block(2), Rows());
+          }
           if (tile + 1 < tiles.count) LoadKeys(tile + 1);
           x.CommitCopies();
           AddTile(tile);
@@ -118,35 +119,18 @@ struct SoftmaxBackwardQ {
    private:
     RATTN_FN QTile Queries() const { return TileAt<QTile>(x, 0); }
     RATTN_FN QTile Gradients() const { return TileAt<QTile>(x, QTile::kBytes); }
-    RATTN_FN int StageByte(int tile) const {
-      return kFirstStage + tile % kStages * kStageBytes;
-    }
-    RATTN_FN KvTile Keys(int tile) const {
-      return TileAt<KvTile>(x, StageByte(tile));
-    }
-    RATTN_FN KvTile Values(int tile) const {
-      return TileAt<KvTile>(x, StageByte(tile) + KvTile::kBytes);
-    }
     RATTN_FN int WarpRow(int half) const {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
     }
 
-    RATTN_FN void LoadQueries(const GlobalView<const T>& from) {
-      const auto source = [&](int row) { return rows.Source(row); };
-      CopyRows<kThreads>(x, Queries(), from, x.block(2), source);
-    }
-    RATTN_FN void ChangeQueries() {
-      LoadQueries(p.q);
-      x.CommitCopies();
-      x.template WaitCopies<0>();
-      x.Barrier();
+    RATTN_FN auto Rows() const {
+      return [this](int row) { return rows.Source(row); };
     }
 
     RATTN_FN void LoadRows(const GlobalView<const T>& queries) {
       if (tiles.count == 0) return;
-      LoadQueries(queries);
-      const auto source = [&](int row) { return rows.Source(row); };
-      CopyRows<kThreads>(x, Gradients(), p.d_o, x.block(2), source);
+      CopyRows<kThreads>(x, Queries(), queries, x.block(2), Rows());
+      CopyRows<kThreads>(x, Gradients(), p.d_o, x.block(2), Rows());
       LoadKeys(0);
       x.CommitCopies();
       RATTN_UNROLL
@@ -163,18 +147,18 @@ struct SoftmaxBackwardQ {
       const auto source = [&](int row) -> RowSource {
         return {begin + row, x.block(1), begin + row < end};
       };
-      CopyRows<kThreads>(x, Keys(tile), p.k, x.block(2), source);
-      CopyRows<kThreads>(x, Values(tile), p.v, x.block(2), source);
+      CopyRows<kThreads>(x, Stages::Keys(x, tile), p.k, x.block(2), source);
+      CopyRows<kThreads>(x, Stages::Values(x, tile), p.v, x.block(2), source);
     }
 
     RATTN_FN void AddTile(int tile) {
       Accumulator s[kKeys / 8] = {}, d_p[kKeys / 8] = {};
       const int row = x.warp() * 16;
-      AddRowProducts<T>(x, Queries(), row, Keys(tile), s);
+      AddRowProducts<T>(x, Queries(), row, Stages::Keys(x, tile), s);
       if (!tiles.IsInterior(p.local, tile, positions)) {
         MaskKeys(x, tiles, p.local, tile, rows, s);
       }
-      AddRowProducts<T>(x, Gradients(), row, Values(tile), d_p);
+      AddRowProducts<T>(x, Gradients(), row, Stages::Values(x, tile), d_p);
       const float scale = p.scale * kLog2E;
       RATTN_UNROLL
       for (int n = 0; n < kKeys / 8; ++n) {
@@ -184,7 +168,7 @@ struct SoftmaxBackwardQ {
           s[n].c[i] = weight * (d_p[n].c[i] - delta[i / 2]);
         }
       }
-      AddWeighted<T>(x, s, Keys(tile), dq);
+      AddWeighted<T>(x, s, Stages::Keys(x, tile), dq);
     }
 
     // Stores the sum so far and begins a new one.
@@ -227,7 +211,6 @@ struct SoftmaxBackwardK {
   static constexpr int kRows = 32;  // query rows of a tile
   using KvTile = Tile<T, kKeys, kDim>;
   using QTile = Tile<T, kRows, kDim>;
-  static constexpr int kStages = 2;
   // Q, dO, then lse, delta and position of their rows.
   static constexpr int kRowBytes = kRows * static_cast<int>(sizeof(float));
   static constexpr int kStageBytes = 2 * QTile::kBytes + 3 * kRowBytes;
@@ -285,15 +268,8 @@ struct SoftmaxBackwardK {
       };
       CopyRows<kThreads>(x, Keys(), p.k, x.block(2), source);
       CopyRows<kThreads>(x, Values(), p.v, x.block(2), source);
-      LoadRows(0);
-      x.CommitCopies();
-      for (int tile = 0; tile < count; ++tile) {
-        x.template WaitCopies<0>();
-        x.Barrier();
-        if (tile + 1 < count) LoadRows(tile + 1);
-        x.CommitCopies();
-        AddTile(tile);
-      }
+      const auto load = [&](int tile) { LoadRows(tile); };
+      ForStagedTiles(x, 0, count, load, [&](int tile) { AddTile(tile); });
     }
 
     RATTN_FN void Finish() {

@@ -12,6 +12,7 @@
 #include "kernels/cuda/key_tiles.h"
 #include "kernels/cuda/online_softmax.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/cuda/warp_sums.h"
 #include "kernels/window.h"
@@ -30,16 +31,14 @@ struct SoftmaxDecode {
   static constexpr int kKeys = 16 * kWarps;
   using QTile = Tile<T, kRows, kDim>;
   using KvTile = Tile<T, kKeys, kDim>;
-  using WarpTile = Tile<T, 16, kDim>;  // of it, a warp's keys
-  static constexpr int kStages = 2;
-  static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
-  static constexpr int kFirstStage = 2 * QTile::kBytes;   // behind both queries
-  static constexpr int kSharedBytes = kFirstStage + kStages * kStageBytes;
+  using WarpTile = Tile<T, 16, kDim>;                    // of it, a warp's keys
+  static constexpr int kFirstStage = 2 * QTile::kBytes;  // behind both queries
+  using Stages = KeyStages<KvTile, kFirstStage>;
+  static constexpr int kSharedBytes = kFirstStage + Stages::kBytes;
   static_assert(kSharedBytes <= 99 * 1024);
   // In place of the stages at the end: sums of warps, then two of each row.
   static constexpr int kWarpSums = kRows * kDim;
-  static_assert((kWarps * (kWarpSums + 2 * kRows)) * 4 <=
-                kStages * kStageBytes);
+  static_assert((kWarps * (kWarpSums + 2 * kRows)) * 4 <= Stages::kBytes);
 
   struct Params {
     GlobalView<const T> q;       // [B, 1, Hq, kDim]
@@ -84,16 +83,8 @@ struct SoftmaxDecode {
       const int last = first + p.part_tiles;
       const int end = last < tiles.count ? last : tiles.count;
       LoadQueries();
-      LoadKeys(first);
-      x.CommitCopies();
-      for (int tile = first; tile < end; ++tile) {
-        // Behind the barrier this tile is there and the last one is done with.
-        x.template WaitCopies<0>();
-        x.Barrier();
-        if (tile + 1 < end) LoadKeys(tile + 1);
-        x.CommitCopies();
-        AddTile(tile);
-      }
+      const auto load = [&](int tile) { LoadKeys(tile); };
+      ForStagedTiles(x, first, end, load, [&](int tile) { AddTile(tile); });
     }
 
     // Warps leave what they have in place of the tiles; then every thread adds
@@ -113,9 +104,6 @@ struct SoftmaxDecode {
     RATTN_FN QTile Queries(bool sink) const {
       return TileAt<QTile>(x, sink && p.q_sink ? QTile::kBytes : 0);
     }
-    RATTN_FN int StageByte(int tile) const {
-      return kFirstStage + tile % kStages * kStageBytes;
-    }
 
     RATTN_FN void LoadQueries() {
       const auto source = [&](int row) { return rows.Source(row); };
@@ -125,16 +113,14 @@ struct SoftmaxDecode {
       }
     }
     RATTN_FN void LoadKeys(int tile) {
-      const int byte = StageByte(tile);
       const auto begin = static_cast<int>(tiles.Begin(tile));
       const auto end = static_cast<int>(tiles.End(tile));
-      p.k.template Copy<kThreads>(x, TileAt<KvTile>(x, byte), begin, end);
-      p.v.template Copy<kThreads>(x, TileAt<KvTile>(x, byte + KvTile::kBytes),
-                                  begin, end);
+      p.k.template Copy<kThreads>(x, Stages::Keys(x, tile), begin, end);
+      p.v.template Copy<kThreads>(x, Stages::Values(x, tile), begin, end);
     }
 
     RATTN_FN void AddTile(int tile) {
-      const int byte = StageByte(tile) + x.warp() * WarpTile::kBytes;
+      const int byte = Stages::Byte(tile) + x.warp() * WarpTile::kBytes;
       Accumulator s[2] = {};
       AddRowProducts<T>(x, Queries(tiles.IsSink(tile)), 0,
                         TileAt<WarpTile>(x, byte), s);

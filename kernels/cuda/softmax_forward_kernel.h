@@ -14,6 +14,7 @@
 #include "kernels/cuda/key_tiles.h"
 #include "kernels/cuda/online_softmax.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
 
@@ -32,9 +33,8 @@ struct SoftmaxForward {
   static constexpr int kKeys = kDim > 128 ? 32 : 64;
   using QTile = Tile<T, kRows, kDim>;
   using KvTile = Tile<T, kKeys, kDim>;
-  static constexpr int kStages = 2;
-  static constexpr int kStageBytes = 2 * KvTile::kBytes;  // K, then V
-  static constexpr int kSharedBytes = QTile::kBytes + kStages * kStageBytes;
+  using Stages = KeyStages<KvTile, QTile::kBytes>;
+  static constexpr int kSharedBytes = QTile::kBytes + Stages::kBytes;
   static_assert(kSharedBytes <= 99 * 1024);
 
   // B batch, Tq/Tk lengths, Hq/Hkv heads; rows of q are padded to kDim.
@@ -80,24 +80,16 @@ struct SoftmaxForward {
     RATTN_FN void Run() {
       if (tiles.count == 0) return;
       const bool two_queries = p.q_sink && tiles.sink_tiles > 0;
-      LoadQueries(two_queries ? p.q_sink : p.q);
-      LoadKeys(0);
-      x.CommitCopies();
-      for (int tile = 0; tile < tiles.count; ++tile) {
-        // Behind the barrier this tile is there and the last one is done with.
-        x.template WaitCopies<0>();
-        x.Barrier();
-        if (two_queries && tile == tiles.sink_tiles) ChangeQueries();
-        if (tile + 1 < tiles.count) LoadKeys(tile + 1);
-        x.CommitCopies();
-        Accumulator s[kKeys / 8] = {};
-        AddRowProducts<T>(x, Queries(), x.warp() * 16, Keys(tile), s);
-        if (!tiles.IsInterior(p.local, tile, positions)) {
-          MaskKeys(x, tiles, p.local, tile, rows, s);
+      const auto row = [&](int i) { return rows.Source(i); };
+      CopyRows<kThreads>(x, Queries(), two_queries ? p.q_sink : p.q, x.block(2),
+                         row);
+      const auto load = [&](int tile) { LoadKeys(tile); };
+      ForStagedTiles(x, 0, tiles.count, load, [&](int tile) {
+        if (two_queries && tile == tiles.sink_tiles) {
+          CopyRowsAtOnce<kThreads>(x, Queries(), p.q, x.block(2), row);
         }
-        softmax.ToWeights(x, p.scale, s);
-        AddWeighted<T>(x, s, Values(tile), softmax.o);
-      }
+        AddTile(tile);
+      });
     }
 
     RATTN_FN void Finish() {
@@ -119,32 +111,22 @@ struct SoftmaxForward {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
     }
     RATTN_FN QTile Queries() const { return TileAt<QTile>(x, 0); }
-    RATTN_FN int StageByte(int tile) const {
-      return QTile::kBytes + tile % kStages * kStageBytes;
-    }
-    RATTN_FN KvTile Keys(int tile) const {
-      return TileAt<KvTile>(x, StageByte(tile));
-    }
-    RATTN_FN KvTile Values(int tile) const {
-      return TileAt<KvTile>(x, StageByte(tile) + KvTile::kBytes);
-    }
-
-    RATTN_FN void LoadQueries(const GlobalView<const T>& from) {
-      const auto source = [&](int row) { return rows.Source(row); };
-      CopyRows<kThreads>(x, Queries(), from, x.block(2), source);
-    }
-    RATTN_FN void ChangeQueries() {
-      LoadQueries(p.q);
-      x.CommitCopies();
-      x.template WaitCopies<0>();
-      x.Barrier();
-    }
 
     RATTN_FN void LoadKeys(int tile) {
       const auto begin = static_cast<int>(tiles.Begin(tile));
       const auto end = static_cast<int>(tiles.End(tile));
-      p.k.template Copy<kThreads>(x, Keys(tile), begin, end);
-      p.v.template Copy<kThreads>(x, Values(tile), begin, end);
+      p.k.template Copy<kThreads>(x, Stages::Keys(x, tile), begin, end);
+      p.v.template Copy<kThreads>(x, Stages::Values(x, tile), begin, end);
+    }
+
+    RATTN_FN void AddTile(int tile) {
+      Accumulator s[kKeys / 8] = {};
+      AddRowProducts<T>(x, Queries(), x.warp() * 16, Stages::Keys(x, tile), s);
+      if (!tiles.IsInterior(p.local, tile, positions)) {
+        MaskKeys(x, tiles, p.local, tile, rows, s);
+      }
+      softmax.ToWeights(x, p.scale, s);
+      AddWeighted<T>(x, s, Stages::Values(x, tile), softmax.o);
     }
 
     // Sets factor[half].

@@ -80,17 +80,15 @@ struct TokenRows {
     float phi[kOfLane];
     RATTN_UNROLL
     for (int i = 0; i < kOfLane; ++i) phi[i] = sign * key[i];
-    if (p.map == FeatureMap::kSoftmax) SoftmaxOfRow(x, dim, phi);
+    FeaturesOfRow(x, p.map, dim, phi);
     RATTN_UNROLL
     for (int i = 0; i < kOfLane; ++i) {
       const int c = x.lane() + i * kWarpSize;
       if (c >= dim) continue;
-      const bool cut = p.map == FeatureMap::kRelu && phi[i] < 0;
-      const float feature = cut ? 0 : phi[i];
-      x.Store(p.rows, b, h, 0, begin + c, feature);
+      x.Store(p.rows, b, h, 0, begin + c, phi[i]);
       if (p.key_sum) {
         const float sum = x.Load(ReadOnly(p.key_sum), b, h, begin + c, 0);
-        x.Store(p.key_sum, b, h, begin + c, 0, sum + feature);
+        x.Store(p.key_sum, b, h, begin + c, 0, sum + phi[i]);
       }
     }
   }
