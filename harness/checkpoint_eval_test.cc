@@ -104,6 +104,15 @@ TEST_F(CheckpointEvalTest, StoppedRunsGoOnWhereTheyWere) {
             whole.results[0].metrics[0].estimate.value);
 }
 
+// 100 tokens are too few for the second task: known before the first one runs.
+TEST_F(CheckpointEvalTest, LengthsAreCheckedBeforeTheModelIsAsked) {
+  options_.tasks = {"mmlu_anatomy", "niah_single_1"};
+  options_.ruler.lengths = {3000, 100};
+  EXPECT_THAT([&] { CheckpointEval(options_, tokenizer_); },
+              ThrowsMessage<UserError>(
+                  HasSubstr("niah_single_1 does not fit 100 tokens")));
+}
+
 TEST_F(CheckpointEvalTest, LimitIsACountOrAShareRoundedUp) {
   for (const auto& [limit, expected] :
        {std::pair{"1.0", 1}, {"3", 3}, {"0.25", 3}, {"1000", kQuestions}}) {

@@ -105,9 +105,6 @@ Json OursOf(const CheckpointEvalResult& result, const EvalRunFacts& facts) {
           {"build", BuildFacts()}};
 }
 
-Json TextOrNull(const std::string& text) {
-  return text.empty() ? Json() : Json(text);
-}
 Json HashOrNull(const std::string& text) {
   return text.empty() ? Json() : Json(Sha256Hex(text));
 }

@@ -33,10 +33,6 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-Json TextOrNull(const std::string& text) {
-  return text.empty() ? Json() : Json(text);
-}
-
 // Values of a key in /proc/cpuinfo, one per processor.
 std::vector<std::string> CpuInfo(const std::string& key) {
   std::ifstream file("/proc/cpuinfo");

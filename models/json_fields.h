@@ -37,6 +37,11 @@ namespace rattn {
 
 using Json = nlohmann::ordered_json;
 
+// Null where the text is empty: nobody knows, or there is none.
+inline Json TextOrNull(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+
 // Files are untrusted: larger or deeper ones are refused before they cost.
 inline constexpr size_t kMaxJsonBytes = size_t{256} << 20;
 inline constexpr int kMaxJsonDepth = 64;

@@ -97,13 +97,19 @@ TemplateNode TemplateExpressions::And() {
   return Binary(&TemplateExpressions::Not, {"and"});
 }
 
-TemplateNode TemplateExpressions::Not() {
-  if (!Take("not")) return Compare();
+TemplateNode TemplateExpressions::Prefixed(const char* text, Level self,
+                                           Level next) {
+  if (!Take(text)) return (this->*next)();
   if (++depth_ > kMostDepth) Fail("brackets are nested too deep");
-  TemplateNode node = Node(Kind::kUnary, "not");
-  node.children.push_back(Not());
+  TemplateNode node = Node(Kind::kUnary, text);
+  node.children.push_back((this->*self)());
   --depth_;
   return node;
+}
+
+TemplateNode TemplateExpressions::Not() {
+  return Prefixed("not", &TemplateExpressions::Not,
+                  &TemplateExpressions::Compare);
 }
 
 TemplateNode TemplateExpressions::Compare() {
@@ -130,12 +136,8 @@ TemplateNode TemplateExpressions::Product() {
 }
 
 TemplateNode TemplateExpressions::Unary() {
-  if (!Take("-")) return Postfix();
-  if (++depth_ > kMostDepth) Fail("brackets are nested too deep");
-  TemplateNode node = Node(Kind::kUnary, "-");
-  node.children.push_back(Unary());
-  --depth_;
-  return node;
+  return Prefixed("-", &TemplateExpressions::Unary,
+                  &TemplateExpressions::Postfix);
 }
 
 TemplateNode TemplateExpressions::Postfix() {

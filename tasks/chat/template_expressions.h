@@ -33,6 +33,8 @@ class TemplateExpressions {
   bool Is(std::string_view text) const;
   TemplateNode Node(Kind kind, std::string text = "") const;
   TemplateNode Joined(TemplateNode left, const std::string& text, Level level);
+  // A prefix operator of the level `self`, or what the level `next` reads.
+  TemplateNode Prefixed(const char* text, Level self, Level next);
   TemplateNode Binary(Level level, const std::vector<std::string>& operators);
 
   TemplateNode Or();

@@ -92,13 +92,29 @@ TEST(FreshTest, AnswersAreFreeOfTokenizerAndLength) {
   }
 }
 
+// Every other question needs more than 512 tokens of documents.
 TEST(FreshTest, QuestionsStandWithWhatTheyNeedAndFitFewTokens) {
   const SmallSources small;
+  Json rows = Json::array();
+  for (int i = 0; i < 20; ++i) {
+    const std::string title = fmt::format("Title {}", i);
+    const std::string answer = fmt::format("{}{}", i % 2 ? "Long" : "Short", i);
+    Json context = Json::array();
+    context.push_back(Json::array({title, {answer + " was seen."}}));
+    if (i % 2 == 1) context[0][1].push_back(std::string(4000, 'x'));
+    const std::string other = title + " again";
+    context.push_back(Json::array({other, {std::string(4000, 'y')}}));
+    Json row = {{"question", "What was seen?"}, {"answer", answer}};
+    row["context"] = context;
+    row["supporting_facts"] = Json::array({Json::array({title, 0})});
+    rows.push_back(row);
+  }
+  small.Write("hotpotqa.json", rows.dump());
   RulerSources sources = small.Open();
   for (const RulerTextSample& sample :
-       Make(FindRulerTextTask("qa_2"), 1000, 20, &sources)) {
-    EXPECT_NE(sample.input.find(sample.outputs[0] + " was seen"),
-              std::string::npos);
+       Make(FindRulerTextTask("qa_2"), 512, 20, &sources)) {
+    EXPECT_THAT(sample.outputs[0], ::testing::StartsWith("Short"));
+    EXPECT_THAT(sample.input, HasSubstr(sample.outputs[0] + " was seen."));
   }
 }
 
