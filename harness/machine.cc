@@ -16,6 +16,7 @@
 #include <sstream>
 #include <string>
 
+#include "harness/cache_sizes.h"
 #include "harness/machine_tiles.h"
 #include "harness/process_memory.h"
 #include "kernels/cpu/isa.h"
@@ -72,17 +73,11 @@ Json Topology() {
 }
 
 Json Caches() {
-  struct Level {
-    const char* name;
-    int key;
-  };
-  constexpr std::array kLevels = {Level{"l1d", _SC_LEVEL1_DCACHE_SIZE},
-                                  Level{"l2", _SC_LEVEL2_CACHE_SIZE},
-                                  Level{"l3", _SC_LEVEL3_CACHE_SIZE}};
+  constexpr std::array kLevels = {"l1d", "l2", "l3"};
   Json caches = Json::object();
-  for (const Level& level : kLevels) {
-    const long bytes = sysconf(level.key);
-    caches[level.name] = bytes > 0 ? Json(bytes) : Json();
+  for (size_t i = 0; i < kLevels.size(); ++i) {
+    const int64_t bytes = CachesOfLevel(static_cast<int>(i) + 1).one;
+    caches[kLevels[i]] = bytes > 0 ? Json(bytes) : Json();
   }
   return caches;
 }
@@ -166,7 +161,8 @@ std::string CpuName() {
 }
 
 int64_t LastLevelCacheBytes() {
-  return std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 32 << 20);
+  return std::max(
+      {CachesOfLevel(2).all, CachesOfLevel(3).all, int64_t{32} << 20});
 }
 
 int64_t ColdBytes() {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "harness/cache_sizes.h"
 #include "harness/file_io.h"
 #include "harness/hardware.h"
 #include "harness/machine.h"
@@ -88,7 +89,7 @@ Json PeaksOf(int threads, int64_t near_bytes, int64_t far_bytes) {
 
 // Half of L2 stays in it.
 Json PeakFacts() {
-  const int64_t l2 = std::max(sysconf(_SC_LEVEL2_CACHE_SIZE), 1L << 18);
+  const int64_t l2 = std::max(CachesOfLevel(2).one, int64_t{1} << 18);
   const int threads = omp_get_num_procs();
   Json peaks = Json::array();
   peaks.push_back(PeaksOf(1, l2 / 2, ColdBytes()));
