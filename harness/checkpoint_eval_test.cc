@@ -9,6 +9,7 @@
 
 #include "harness/answer_journal.h"
 #include "harness/checkpoint_files.h"
+#include "harness/checkpoint_metrics.h"
 #include "harness/eval_flags.h"
 #include "harness/eval_output.h"
 #include "harness/program_test_util.h"
@@ -152,6 +153,41 @@ TEST_F(CheckpointEvalTest, ResultsHaveTheKeysOfLmEvalAndOurs) {
   EXPECT_EQ(json["ruler"]["mode"], "fresh");
   EXPECT_EQ(json["ruler"]["all_tasks"], false);
   EXPECT_THAT(EvalTables(json, result), HasSubstr("effective length <2"));
+}
+
+TEST_F(CheckpointEvalTest, CellsHaveScoresChanceAndCounts) {
+  const CheckpointEvalResult result = Run();
+  const Json json = EvalResultsJson(result, Facts());
+  const auto one = CheckpointMetrics(result, json, "mmlu_anatomy");
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0].key, "acc");
+  EXPECT_EQ(one[0].chance, 0.25);
+  EXPECT_EQ(one[0].n, kQuestions);
+  const Json group = {{"alias", "mmlu"},          {"sample_len", 20},
+                      {"acc,none", 0.5},          {"acc_stderr,none", 0.1},
+                      {"acc_ci95,none", nullptr}, {"acc_chance,none", 0.25}};
+  const auto all =
+      CheckpointMetrics(result, {{"groups", {{"mmlu", group}}}}, "mmlu");
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].value, 0.5);
+  EXPECT_EQ(all[0].standard_error, 0.1);
+  EXPECT_EQ(all[0].chance, 0.25);
+  EXPECT_EQ(all[0].n, 20);
+}
+
+// Every task counts the same.
+TEST_F(CheckpointEvalTest, CellsOfRulerHaveTheMeanOfItsTasks) {
+  options_.tasks = {"niah_single_1", "niah_single_2"};
+  options_.ruler.lengths = {3000};
+  CheckpointEvalResult result = Run();
+  result.results[0].metrics[0].estimate.value = 80;
+  result.results[1].metrics[0].estimate.value = 40;
+  const auto metrics = CheckpointMetrics(result, Json::object(), "ruler");
+  ASSERT_EQ(metrics.size(), 3u);
+  EXPECT_EQ(metrics[0].key, "score");
+  EXPECT_EQ(metrics[0].value, 60);
+  EXPECT_EQ(metrics[1].key, "score.niah_single_1");
+  EXPECT_EQ(metrics[1].value, 80);
 }
 
 TEST_F(CheckpointEvalTest, FilesAreNamedAsLmEvalNamesThem) {
