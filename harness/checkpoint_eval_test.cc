@@ -229,6 +229,13 @@ TEST_F(CheckpointEvalTest, ConversationsAreForTasksWithQuestions) {
   const Json sample = Run().results[0].samples[0];
   EXPECT_THAT(sample["arguments"]["gen_args_0"]["arg_0"].get<std::string>(),
               testing::StartsWith("Be brief.\n\nThe following are"));
+  EvalRunFacts facts = Facts();
+  facts.format = options_.text.format;
+  facts.format.multiturn = true;
+  const Json json = EvalResultsJson(Run(), facts);
+  EXPECT_EQ(json["system_instruction"], "Be brief.");
+  EXPECT_EQ(json["fewshot_as_multiturn"], true);
+  EXPECT_EQ(json["chat_template"], nullptr);
   options_.tasks = {"niah_single_1"};
   EXPECT_THAT([&] { Run(); },
               ThrowsMessage<UserError>(HasSubstr("--ruler-wrapper")));
