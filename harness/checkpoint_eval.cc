@@ -28,6 +28,10 @@ CheckpointEval::CheckpointEval(CheckpointEvalOptions options,
     }
   }
   CheckFormat();
+  // Before hours go into the tasks ahead of one that cannot run.
+  for (const TextTask& task : tasks_.suite.tasks) {
+    CheckTextTask(task, OptionsOf(task.name));
+  }
   if (!tasks_.ruler.empty()) CheckRulerData();
 }
 

@@ -114,6 +114,16 @@ TEST_F(CheckpointEvalTest, LengthsAreCheckedBeforeTheModelIsAsked) {
                   HasSubstr("niah_single_1 does not fit 100 tokens")));
 }
 
+TEST_F(CheckpointEvalTest, ShotsAndDocumentsAreCheckedBeforeTheModelIsAsked) {
+  const auto evaluate = [&] { CheckpointEval(options_, tokenizer_); };
+  options_.text.shots = kQuestions + 1;
+  EXPECT_THAT(evaluate, ThrowsMessage<UserError>(
+                            HasSubstr("mmlu_anatomy: 11 shots are not")));
+  options_.text.shots = kQuestions / 2;
+  options_.samples = {{"mmlu_anatomy", {kQuestions}}};
+  EXPECT_THAT(evaluate, ThrowsMessage<UserError>(HasSubstr("no document 10")));
+}
+
 TEST_F(CheckpointEvalTest, LimitIsACountOrAShareRoundedUp) {
   for (const auto& [limit, expected] :
        {std::pair{"1.0", 1}, {"3", 3}, {"0.25", 3}, {"1000", kQuestions}}) {

@@ -15,6 +15,18 @@
 namespace rattn {
 namespace {
 
+ShotOptions ShotsOf(const TextTask& task, const TextEvalOptions& options) {
+  return {options.shots.value_or(task.default_shots), options.shot_seed,
+          options.shot_order};
+}
+
+Json GenerationOf(const TextTask& task, const TextEvalOptions& options) {
+  if (task.output != OutputKind::kGenerate) return nullptr;
+  Json merged = task.generation;
+  merged.update(options.generation);
+  return merged;
+}
+
 class TaskRun {
  public:
   TaskRun(const TextTask& task, const Tokenizer& tokenizer,
@@ -24,11 +36,10 @@ class TaskRun {
         model_(model),
         options_(options),
         encoder_(tokenizer, model.max_length()),
-        generation_(MergedGeneration()) {}
+        generation_(GenerationOf(task, options)) {}
 
   TextEvalResult Run() {
     documents_ = SelectDocuments(task_, options_);
-    result_.shots = options_.shots.value_or(task_.default_shots);
     MakeAllRequests();
     Describe();
     AnsweredRequests answered =
@@ -43,16 +54,10 @@ class TaskRun {
   }
 
  private:
-  Json MergedGeneration() const {
-    if (task_.output != OutputKind::kGenerate) return nullptr;
-    Json merged = task_.generation;
-    merged.update(options_.generation);
-    return merged;
-  }
-
   void MakeAllRequests() {
-    ShotDrawer drawer(task_,
-                      {result_.shots, options_.shot_seed, options_.shot_order});
+    const ShotOptions shots = ShotsOf(task_, options_);
+    result_.shots = shots.shots;
+    ShotDrawer drawer(task_, shots);
     const auto count_tokens = [this](const std::string& text) {
       return static_cast<int64_t>(tokenizer_.Encode(text, false).size());
     };
@@ -180,6 +185,15 @@ class TaskRun {
 };
 
 }  // namespace
+
+void CheckTextTask(const TextTask& task, const TextEvalOptions& options) {
+  SelectDocuments(task, options);
+  const ShotDrawer shots(task, ShotsOf(task, options));
+  const Json generation = GenerationOf(task, options);
+  if (generation.is_null()) return;
+  StopStrings(generation);
+  MostNewTokens(generation);
+}
 
 std::vector<int64_t> SelectDocuments(const TextTask& task,
                                      const TextEvalOptions& options) {

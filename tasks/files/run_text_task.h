@@ -79,6 +79,9 @@ TextEvalResult RunTextTask(const TextTask& task, const Tokenizer& tokenizer,
                            const ScoringModel& model,
                            const TextEvalOptions& options);
 
+// Throws the UserErrors of RunTextTask without a model, at once.
+void CheckTextTask(const TextTask& task, const TextEvalOptions& options);
+
 // Numbers of the documents that the options select. Throws UserError.
 std::vector<int64_t> SelectDocuments(const TextTask& task,
                                      const TextEvalOptions& options);
