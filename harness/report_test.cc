@@ -13,6 +13,7 @@
 #include "harness/crossover.h"
 #include "harness/findings.h"
 #include "harness/report_plots.h"
+#include "harness/report_text.h"
 #include "models/error.h"
 #include "models/source_folder.h"
 
@@ -102,6 +103,20 @@ TEST(Report, PlotsHaveUnitsMachineAndCatalogNames) {
       EXPECT_NE(row.cells, "");
     }
   }
+}
+
+TEST(Report, ScoreAxesSayUnitAndDirectionOnce) {
+  Point point;
+  point.metric = "acc";
+  point.unit = "fraction";
+  point.better = Better::kHigher;
+  EXPECT_EQ(ScoreAxis(point).title, "acc (fraction)");
+  point.metric = "nll";
+  point.unit = "nats";
+  point.better = Better::kLower;
+  EXPECT_EQ(ScoreAxis(point).title, "nll (nats, lower is better)");
+  point.metric = point.unit = "perplexity";
+  EXPECT_EQ(ScoreAxis(point).title, "perplexity (lower is better)");
 }
 
 TEST(Report, SeedsBecomeBarsAndParetoFrontsAreMarked) {

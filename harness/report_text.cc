@@ -1,8 +1,11 @@
 #include "harness/report_text.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cctype>
+#include <string>
+#include <vector>
 
 #include "harness/text_format.h"
 
@@ -36,9 +39,11 @@ std::string DecodeContextText(const Point& point) {
 }
 
 PlotAxis ScoreAxis(const Point& point) {
-  std::string title = fmt::format("{} ({}", point.metric, point.unit);
-  if (point.better == Better::kLower) title += ", lower is better";
-  title += ")";
+  std::vector<std::string> notes;
+  if (point.unit != point.metric) notes.push_back(point.unit);
+  if (point.better == Better::kLower) notes.push_back("lower is better");
+  std::string title = point.metric;
+  if (!notes.empty()) title += fmt::format(" ({})", fmt::join(notes, ", "));
   if (point.unit == "fraction") return {title, AxisKind::kFraction};
   if (point.unit == "percent") return {title, AxisKind::kPercent};
   return {title, AxisKind::kLinear};
