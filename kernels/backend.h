@@ -67,6 +67,8 @@ void SetTorchBackendLoader(BackendLoader loader);
 // Checks of shapes, heads and specs that hold for every backend: impossible
 // problems are refused here, in one wording.
 Support CheckProblem(const Problem& problem);
+// The reason why a backend whose scores are not capped refuses a problem.
+Support RefuseSoftcap(const Problem& problem);
 // Shapes, dtypes and presence of the buffers that `problem` needs.
 Support CheckBuffers(const Problem& problem, const Buffers& buffers,
                      bool backward);

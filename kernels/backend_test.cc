@@ -113,6 +113,7 @@ TEST(CheckProblem, NamesWhatIsWrong) {
          p.positions.theta = 0;
        }},
       {"finite", [](Problem& p) { p.local_scale = NAN; }},
+      {"local_softcap must be", [](Problem& p) { p.local_softcap = -50; }},
       {"one token per sequence", [](Problem& p) { p.phase = Phase::kDecode; }},
       {"new tokens",
        [](Problem& p) {

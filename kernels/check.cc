@@ -120,11 +120,9 @@ std::string CheckNumbers(const Problem& p) {
   if (!std::isfinite(p.local_scale) || !std::isfinite(p.memory_scale)) {
     return "local_scale and memory_scale must be finite";
   }
-  if (p.local_softcap != 0) {
-    return fmt::format(
-        "scores capped at {} are computed by plain LibTorch operations only "
-        "(backend aten of models)",
-        p.local_softcap);
+  if (!(std::isfinite(p.local_softcap) && p.local_softcap >= 0)) {
+    return fmt::format("local_softcap must be 0 (none) or positive, got {}",
+                       p.local_softcap);
   }
   if (p.positions.rope &&
       !(std::isfinite(p.positions.theta) && p.positions.theta > 0)) {
@@ -290,6 +288,13 @@ void CheckGradients(const Buffers& b, const BufferShapes& s,
 }
 
 }  // namespace
+
+Support RefuseSoftcap(const Problem& problem) {
+  if (problem.local_softcap == 0) return {};
+  return {fmt::format(
+      "scores capped at {} are computed by the backends reference and cpu only",
+      problem.local_softcap)};
+}
 
 Support CheckProblem(const Problem& problem) {
   for (std::string reason : {CheckShape(problem.shape),

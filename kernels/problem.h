@@ -57,7 +57,8 @@ struct Problem {
   Dtype dtype = Dtype::kF32;
   Positions positions;
   double local_scale = 0;  // 0 = 1/sqrt(head_dim)
-  // c > 0: scaled scores s become c tanh(s / c) (Gemma 2). No backend has it.
+  // c > 0: scaled scores s become c tanh(s / c) (Gemma 2); the sink logit stays
+  // as it is. Backends reference and cpu.
   double local_softcap = 0;
   double memory_scale = 1;  // multiplies phi(q), in the normalizer as well
   Tiling tiling;

@@ -15,7 +15,8 @@ size_t Bf16SoftmaxForwardBytes(const Problem& problem);
 void Bf16SoftmaxForward(const LocalInputs& inputs, const LocalOutputs& outputs,
                         Workspace workspace);
 
-// The same for the backward: no sinks, which all queries see.
+// The same for the backward: no sinks, which all queries see, and no capped
+// scores.
 bool UsesBf16SoftmaxBackward(const Problem& problem);
 size_t Bf16SoftmaxBackwardBytes(const Problem& problem);
 void Bf16SoftmaxBackward(const LocalInputs& inputs, const TensorView& lse,

@@ -400,7 +400,8 @@ void ClearBlindQueries(const Bf16BackwardPlan& plan, HeadRange heads,
 }  // namespace
 
 bool UsesBf16SoftmaxBackward(const Problem& problem) {
-  return UsesBf16Softmax(problem) && SinkCount(problem.spec.local) == 0;
+  return UsesBf16Softmax(problem) && SinkCount(problem.spec.local) == 0 &&
+         problem.local_softcap == 0;
 }
 
 size_t Bf16SoftmaxBackwardBytes(const Problem& problem) {

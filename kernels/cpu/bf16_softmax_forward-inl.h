@@ -41,6 +41,7 @@ class Bf16SoftmaxForwardPass {
     const double scale = LocalScale(*in.problem);
     factor_ = static_cast<float>(std::abs(scale) * M_LOG2E);
     sign_ = scale < 0 ? -1.f : 1.f;
+    cap_ = Softcap2(*in.problem) / factor_;
   }
 
   void PackGroup(int64_t head, int64_t group) const {
@@ -191,6 +192,14 @@ class Bf16SoftmaxForwardPass {
                     {scores + 2 * groups.begin * kResultTile,
                      kPieceKeys / kSide * kResultTile, kResultTile, kSide},
                     [=]() HWY_ATTR { softmax->Run(rows); });
+    if (cap_ > 0) CapPiece(strip.tiles(), groups, scores);
+  }
+
+  void CapPiece(int64_t tiles, const KeyGroups& groups, float* scores) const {
+    float* at = scores + 2 * groups.begin * kResultTile;
+    for (int64_t i = 0; i < tiles; ++i, at += kPieceKeys * kSide) {
+      CapScores(cap_, 2 * (groups.end - groups.begin) * kResultTile, at);
+    }
   }
 
   // O += P V of what waits, with rows of `softmax`, if any, in between.
@@ -263,6 +272,7 @@ class Bf16SoftmaxForwardPass {
   const Bf16ForwardScratch& s_;
   const int64_t value_dim_;
   float factor_, sign_;
+  float cap_;  // of scores ahead of factor_; 0: none
 };
 
 // Packs the keys and values of all heads; `own(thread)` is a thread's scratch.

@@ -61,6 +61,8 @@ TEST(CpuBackend, TrainingMatchesTheReference) {
   ForEachProblem(SmallCases(), CheckCpu);
   if (HasFailure()) return;
   ForEachProblem(LargeCases(), CheckCpu);
+  if (HasFailure()) return;
+  ForEachProblem(CappedCases(), CheckCpu);
 }
 
 TEST(CpuBackend, EveryIsaMatchesTheReference) {
@@ -69,6 +71,8 @@ TEST(CpuBackend, EveryIsaMatchesTheReference) {
     ASSERT_TRUE(ForceIsa(isa));
     ASSERT_EQ(CpuIsa(), isa);
     ForEachProblem(SmallCases(), CheckCpu);
+    if (HasFailure()) break;
+    ForEachProblem(CappedCases(), CheckCpu);
   }
   ForceIsa("");
 }

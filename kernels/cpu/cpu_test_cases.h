@@ -94,6 +94,30 @@ inline std::vector<Case> SmallCases() {
   };
 }
 
+// Scores of several times their cap, which other backends do not have.
+inline std::vector<Case> CappedCases() {
+  return {
+      {.name = "capped scores, groups of two, all inputs, rope",
+       .shape = MakeShape(2, 4, 2, 71, 71, 16, 24),
+       .window = 16,
+       .options = kAllInputs,
+       .edit =
+           [](Problem& p) {
+             HalfSplitRope(p);
+             p.local_scale = 1.5;
+             p.local_softcap = 2;
+           }},
+      {.name = "capped scores of both signs, head dim 128",
+       .shape = MakeShape(1, 2, 1, 149, 149, 128, 128),
+       .window = 100,
+       .edit =
+           [](Problem& p) {
+             p.local_scale = -0.2;
+             p.local_softcap = 0.7;
+           }},
+  };
+}
+
 // Longer than the backward's key blocks, wider heads, unequal lengths.
 inline std::vector<Case> LargeCases() {
   return {

@@ -57,8 +57,8 @@ inline void PackQuery(const BackwardCall& call, const QueryBlock& block,
 }
 
 // Scores become P = 2^(S - lse), dP becomes dS = P (dP - delta).
-template <bool kMasked>
-void GradientTile(const TileMask& mask, int64_t keys, int64_t padded,
+template <bool kMasked, bool kCapped>
+void GradientTile(const TileMask& mask, float cap, int64_t keys, int64_t padded,
                   const BackwardScratch& s) {
   const TileD d;
   const hn::RebindToSigned<TileD> d32;
@@ -70,14 +70,34 @@ void GradientTile(const TileMask& mask, int64_t keys, int64_t padded,
     for (int64_t k = 0; k < keys; ++k) {
       float* score = s.probs + k * padded + c;
       float* grad = s.d_scores + k * padded + c;
-      TileV p = Exp2(hn::Sub(hn::LoadU(d, score), lse));
+      const TileV logit = hn::LoadU(d, score);
+      TileV p = Exp2(hn::Sub(logit, lse));
       if constexpr (kMasked) {
         p = hn::IfThenElseZero(VisibleLanes(mask, positions, k), p);
       }
       hn::StoreU(p, d, score);
-      hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, grad), delta)), d, grad);
+      TileV slope = p;
+      if constexpr (kCapped) {
+        const TileV share = hn::Div(logit, hn::Set(d, cap));
+        slope = hn::Mul(p, hn::NegMulAdd(share, share, hn::Set(d, 1.0f)));
+      }
+      hn::StoreU(hn::Mul(slope, hn::Sub(hn::LoadU(d, grad), delta)), d, grad);
     }
   }
+}
+
+// Scores become probabilities, d_scores their gradients; `cap`: see Softcap2.
+inline void GradientsOfTile(const TileMask& mask, float cap, int64_t keys,
+                            int64_t padded, const BackwardScratch& s) {
+  if (cap > 0) {
+    CapScores(cap, keys * padded, s.probs);
+    const auto run =
+        mask.needed ? GradientTile<true, true> : GradientTile<false, true>;
+    return run(mask, cap, keys, padded, s);
+  }
+  const auto run =
+      mask.needed ? GradientTile<true, false> : GradientTile<false, false>;
+  run(mask, cap, keys, padded, s);
 }
 
 // One part of a block's keys, into whatever is wanted. dq is overwritten.
@@ -100,11 +120,7 @@ inline void AccumulatePart(const BackwardCall& call, const QueryBlock& block,
     GemmNN(keys, padded, value_dim, v, ldv, s.d_out, padded, s.d_scores, padded,
            false);
     const TileMask mask = MaskOf(block, first, keys, part.window);
-    if (mask.needed) {
-      GradientTile<true>(mask, keys, padded, s);
-    } else {
-      GradientTile<false>(mask, keys, padded, s);
-    }
+    GradientsOfTile(mask, Softcap2(*call.in.problem), keys, padded, s);
     if (to.dv != nullptr) {
       GemmNN(keys, value_dim, block.rows, s.probs, padded, s.d_out_rows,
              value_dim, to.dv + (first - to.first_key) * value_dim, value_dim,

@@ -158,6 +158,7 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
                 const Partial& to, int64_t width, const Ahead& after,
                 const DecodeScratch& s) {
   const Shape& shape = in.problem->shape;
+  const float cap = Softcap2(*in.problem);
   const int64_t value_bytes = sizeof(T) * shape.value_dim;
   for (int64_t first = range.begin; first < range.end;) {
     const int64_t keys = PieceKeys(in, range, first);
@@ -176,8 +177,9 @@ void DecodeKeys(const LocalInputs& in, const QueryBlock& block, KeyRange range,
                          q == 0 ? values_ahead : Ahead{});
     });
     for (int64_t r = 0; r < block.rows; ++r) {
-      s.rescale[r] =
-          SoftmaxHead(keys, s.scores + r * kDecodeKeys, to.top + r, to.sum + r);
+      float* scores = s.scores + r * kDecodeKeys;
+      if (cap > 0) CapScores(cap, keys, scores);
+      s.rescale[r] = SoftmaxHead(keys, scores, to.top + r, to.sum + r);
     }
     ForQueryBlocks(block.rows, [&](auto queries, int64_t q) HWY_ATTR {
       AddRows<queries>(v, keys, shape.value_dim, shape.value_dim,

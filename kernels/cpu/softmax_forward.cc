@@ -114,6 +114,9 @@ inline bool AttendKeys(const LocalInputs& in, const QueryBlock& block,
         KeyRows(in.v, block.b, block.kv_head, first, keys, s.values, &ldv);
     GemmNN(keys, block.padded, shape.head_dim, k, ldk, s.query, block.padded,
            s.scores, block.padded, false);
+    if (const float cap = Softcap2(*in.problem); cap > 0) {
+      CapScores(cap, keys * block.padded, s.scores);
+    }
     const TileMask mask = MaskOf(block, first, keys, part.window);
     const bool moved = mask.needed
                            ? SoftmaxTile<true>(mask, keys, block.padded, s)

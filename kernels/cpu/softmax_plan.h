@@ -98,6 +98,11 @@ inline double LocalScale(const Problem& problem) {
              : 1 / std::sqrt(static_cast<double>(problem.shape.head_dim));
 }
 
+// Of base-2 logits, as scores are kept; 0: none.
+inline float Softcap2(const Problem& problem) {
+  return static_cast<float>(problem.local_softcap * M_LOG2E);
+}
+
 // Query heads of KV head `kv_head` that the local branch computes.
 inline HeadRange GroupHeads(const Problem& problem, int64_t kv_head) {
   const int64_t group = GroupSize(problem.shape);

@@ -53,6 +53,39 @@ HWY_INLINE TileV Exp2(TileV x) {
   return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
 }
 
+// tanh(x), relative error below 6e-7; NaN for NaN.
+HWY_INLINE TileV Tanh(TileV x) {
+  const TileD d;
+  const TileV one = hn::Set(d, 1.0f);
+  // Near 0 the quotient below would cancel.
+  constexpr float kNear = 0.25f;
+  const TileV square = hn::Mul(x, x);
+  TileV p = hn::Set(d, 62.0f / 2835);
+  p = hn::MulAdd(p, square, hn::Set(d, -17.0f / 315));
+  p = hn::MulAdd(p, square, hn::Set(d, 2.0f / 15));
+  p = hn::MulAdd(p, square, hn::Set(d, -1.0f / 3));
+  p = hn::MulAdd(hn::Mul(p, square), x, x);
+  // 1 - 2 / (1 + e^2x), of which 40 makes 1 in fp32.
+  const TileV size = hn::Abs(x);
+  const TileV power =
+      Exp2(hn::Mul(hn::Set(d, 2 * kLog2E), hn::Min(hn::Set(d, 40.0f), size)));
+  const TileV far =
+      hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(one, power)));
+  const auto is_far = hn::Gt(size, hn::Set(d, kNear));
+  return hn::IfThenElse(is_far, hn::CopySign(far, x), p);
+}
+
+// n scores, in whole vectors, become cap tanh(score / cap).
+inline void CapScores(float cap, int64_t n, float* scores) {
+  const TileD d;
+  const int64_t lanes = hn::Lanes(d);
+  const TileV inverse = hn::Set(d, 1 / cap);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const TileV share = Tanh(hn::Mul(inverse, hn::LoadU(d, scores + i)));
+    hn::StoreU(hn::Mul(hn::Set(d, cap), share), d, scores + i);
+  }
+}
+
 // Turns the pairs of one row of 2 * half elements; `sign` -1 turns back.
 inline void RotateRow(const float* cos, const float* sin, int64_t half,
                       RopeLayout layout, float sign, float* x) {

@@ -74,6 +74,8 @@ TEST(CudaSupports, SaysWhatTheKernelsLack) {
               HasSubstr("up to head dim 256, got 264"));
   EXPECT_THAT(reason([](Problem& p) { p.local_scale = -1; }),
               HasSubstr("positive"));
+  EXPECT_THAT(reason([](Problem& p) { p.local_softcap = 50; }),
+              HasSubstr("reference and cpu only"));
   EXPECT_EQ(reason([](Problem& p) { p.phase = Phase::kDecode; }), "");
   EXPECT_THAT(reason([](Problem& p) {
                 p.spec = TestSpec(*FindVariant("linear"), 0);

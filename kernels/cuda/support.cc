@@ -42,6 +42,7 @@ Support CudaSupports(const Problem& problem) {
   if (problem.local_scale < 0) {
     return {"the CUDA kernels need a positive local_scale"};
   }
+  if (Support support = RefuseSoftcap(problem); !support.ok()) return support;
   constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
   if (StateHeads(problem) > kMaxGrid || s.batch > kMaxGrid ||
       s.key_len * kMaxHeadDim > kMost || s.query_len * GroupSize(s) > kMost) {

@@ -82,9 +82,11 @@ void LocalGradient(const Problem& problem, int64_t position, double lse,
     const double* q = m->row.local_query().For(local, j);
     const double* k = m->group.k + j * s.head_dim;
     const double* v = m->group.v + j * s.value_dim;
-    const double p = std::exp(scale * Dot(q, k, s.head_dim) - lse);
+    const double score = Capped(problem, scale * Dot(q, k, s.head_dim));
+    const double p = std::exp(score - lse);
     AddScaled(p, m->d_local, s.value_dim, m->d_v + j * s.value_dim);
-    const double d_score = scale * p * (Dot(m->d_local, v, s.value_dim) - mean);
+    const double d_score = scale * CapSlope(problem, score) * p *
+                           (Dot(m->d_local, v, s.value_dim) - mean);
     AddScaled(d_score, k, s.head_dim,
               j < SinkCount(local) ? m->d_q_sink : m->d_q);
     AddScaled(d_score, q, s.head_dim, m->d_k + j * s.head_dim);

@@ -29,6 +29,16 @@ inline double LocalScale(const Problem& p) {
              : 1 / std::sqrt(static_cast<double>(p.shape.head_dim));
 }
 
+// A scaled score as it enters the softmax, and the slope of that.
+inline double Capped(const Problem& p, double score) {
+  const double cap = p.local_softcap;
+  return cap > 0 ? cap * std::tanh(score / cap) : score;
+}
+inline double CapSlope(const Problem& p, double capped) {
+  const double share = p.local_softcap > 0 ? capped / p.local_softcap : 0;
+  return 1 - share * share;
+}
+
 // A query as the local branch uses it: rotated to its own position for the
 // keys of the window, and to where sinks see it for the sinks.
 struct LocalQuery {
@@ -53,7 +63,7 @@ RowSoftmax LocalForward(const Problem& p, const LocalQuery& q, int64_t position,
   const LocalSpec& local = p.spec.local;
   const double scale = LocalScale(p);
   const auto score = [&](int64_t j) {
-    return scale * Dot(q.For(local, j), key(j), p.shape.head_dim);
+    return Capped(p, scale * Dot(q.For(local, j), key(j), p.shape.head_dim));
   };
   Fill(0, p.shape.value_dim, o);
   RowSoftmax row{.max = sink_logit};

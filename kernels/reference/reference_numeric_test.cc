@@ -59,6 +59,15 @@ std::vector<Setting> Settings() {
       {.name = "long enough to compress slot positions",
        .shape = MakeShape(1, 2, 1, 14, 14, 8, 8),
        .edit = UseRope},
+      {.name = "capped scores",
+       .shape = MakeShape(1, 2, 1, 9, 9, 8, 8),
+       .options = {.sink_logit = true},
+       .edit =
+           [](Problem& p) {
+             UseRope(p);
+             p.local_scale = 1;
+             p.local_softcap = 1.5;
+           }},
       {.name = "mean of norms",
        .shape = MakeShape(1, 2, 1, 6, 6, 8, 8),
        .options = {.initial_state = true},

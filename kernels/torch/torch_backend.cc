@@ -175,6 +175,7 @@ class Torch : public Backend {
 
   Support Supports(const Problem& p) const override {
     if (Support support = CheckProblem(p); !support.ok()) return support;
+    if (Support support = RefuseSoftcap(p); !support.ok()) return support;
     if (p.phase == Phase::kExtend || p.phase == Phase::kDecode) {
       return {"the torch baseline has no caches"};
     }

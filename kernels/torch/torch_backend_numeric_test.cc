@@ -165,6 +165,8 @@ TEST(TorchBackend, SaysWhatItCannotDo) {
                 p.shape.query_len = p.shape.key_len = 1;
               }),
               HasSubstr("caches"));
+  EXPECT_THAT(reason([](Problem& p) { p.local_softcap = 50; }),
+              HasSubstr("capped"));
   EXPECT_THAT(reason([](Problem& p) { p.dtype = Dtype::kF64; }),
               HasSubstr("bf16"));
   EXPECT_THAT(reason([](Problem& p) { p.shape.value_dim = 32; }),
