@@ -147,6 +147,20 @@ TEST(Cli, ListKnowsTheTorchBackendWithoutLoadingIt) {
   EXPECT_TRUE(found);
 }
 
+TEST(Cli, ThreadsWaitBrieflyUnlessTheEnvironmentSaysHow) {
+  unsetenv("GOMP_SPINCOUNT");
+  unsetenv("OMP_WAIT_POLICY");
+  const auto turns = [](const Environment& environment) {
+    const Ended ended = RunProgram({"doctor", "--json"}, environment);
+    EXPECT_EQ(ended.exit_code, 0) << ended.err;
+    return ParseJsonText(ended.out, "output")["threads"].value("GOMP_SPINCOUNT",
+                                                               "");
+  };
+  EXPECT_EQ(turns({}), "4000");
+  EXPECT_EQ(turns({{"GOMP_SPINCOUNT", "77"}}), "77");
+  EXPECT_EQ(turns({{"OMP_WAIT_POLICY", "passive"}}), "");
+}
+
 TEST(Cli, BenchSaysThatMemoryDoesNotSuffice) {
   const Ended ended = RunProgram({"bench", "--head-dim", "8000000", "--json"});
   const Json cells = Json::parse(ended.out);

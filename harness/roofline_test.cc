@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "harness/memory.h"
+#include "harness/program_test_util.h"
 #include "models/error.h"
+#include "models/json_fields.h"
 
 namespace rattn {
 namespace {
@@ -105,6 +107,22 @@ TEST(Roofline, AMemoryAloneTouchesItsStateAndOneRow) {
                                 {.context = 8192, .batch = 1});
   const double state = 8.0 * 256 * 128 * 4, row = 2 * 8 * 128 * 2;
   EXPECT_DOUBLE_EQ(step.cache_bytes, 32 * (2 * state + row));
+}
+
+// Those without a window stand once.
+TEST(Roofline, VariantsAndWindowsAreLists) {
+  const Ended run =
+      RunProgram({"roofline", "rattention-12b", "--variant", "full,swa+sinks",
+                  "--window", "128,512", "--sinks", "4", "--context", "4096",
+                  "--batch", "16", "--json"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  const Json all = ParseJsonText(run.out, "output").at("predictions");
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0]["variant"], "full");
+  EXPECT_EQ(all[0]["window_keys"], nullptr);
+  EXPECT_EQ(all[1]["variant"], "swa+sinks");
+  EXPECT_EQ(all[1]["window_keys"], 128);
+  EXPECT_EQ(all[2]["window_keys"], 512);
 }
 
 TEST(Roofline, MisuseIsNamed) {

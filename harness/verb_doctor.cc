@@ -45,6 +45,16 @@ Json BackendFacts() {
   return facts;
 }
 
+// What the environment says about threads.
+Json ThreadFacts() {
+  Json facts = {{"processors", omp_get_num_procs()}};
+  for (const char* name : {"OMP_NUM_THREADS", "OMP_PROC_BIND",
+                           "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
+    if (const char* value = std::getenv(name)) facts[name] = value;
+  }
+  return facts;
+}
+
 // Files and bytes of the entries of a data folder.
 Json DataFacts(const std::string& folder) {
   if (folder.empty()) return nullptr;
@@ -163,6 +173,7 @@ void PrintPeaks(const Json& peaks) {
 void PrintText(const Json& facts) {
   PrintSection("machine", facts["machine"]);
   PrintSection("build", facts["build"]);
+  PrintSection("threads", facts["threads"]);
   std::fflush(stdout);
   fmt::print("backends\n");
   for (const Json& backend : facts["backends"]) {
@@ -191,6 +202,7 @@ int RunDoctor(const DoctorOptions& options) {
   Json facts = {
       {"machine", MachineFacts()},
       {"build", BuildFacts()},
+      {"threads", ThreadFacts()},
       {"backends", BackendFacts()},
       {"folders",
        {{"configs", ConfigsFolder()}, {"trained models", ProductsFolder()}}},

@@ -20,7 +20,7 @@ struct RooflineFlags {
   std::vector<std::string> hardware = {"h100-sxm"};
   std::vector<int64_t> contexts = {4096, 8192};
   std::vector<int64_t> batches = {1, 16, 64, 256};
-  std::vector<int64_t> windows;  // empty: the model's
+  LocalLists local;  // empty: the model's
   std::string baseline = "swa";
   int64_t baseline_window = 4096;
   std::string state = "kv-head";
@@ -44,7 +44,8 @@ std::optional<int64_t> WindowOf(const ModelConfig& config) {
 }
 
 ModelConfig BaselineOf(const ModelConfig& config, const RooflineFlags& flags) {
-  LocalOverride change = {.variant = flags.baseline};
+  // The model's sinks are its variant's: the baseline has its own default.
+  LocalOverride change = {.variant = flags.baseline, .sinks = -1};
   const Variant* variant = FindVariant(flags.baseline);
   if (variant != nullptr && variant->takes_window) {
     change.window_keys = flags.baseline_window;
@@ -52,24 +53,12 @@ ModelConfig BaselineOf(const ModelConfig& config, const RooflineFlags& flags) {
   return WithLocal(config, change);
 }
 
-// The model once per window asked for.
-std::vector<ModelConfig> Models(const RooflineFlags& flags) {
-  if (flags.windows.empty()) return {flags.model.Load()};
-  std::vector<ModelConfig> models;
-  for (const int64_t window : flags.windows) {
-    ModelFlags one = flags.model;
-    one.local.window_keys = window;
-    models.push_back(one.Load());
-  }
-  return models;
-}
-
 std::vector<Prediction> Predict(const RooflineFlags& flags) {
   std::vector<Prediction> all;
   const StateTraffic traffic = ParseStateTraffic(flags.state);
   for (const std::string& name : flags.hardware) {
     const Hardware hardware = LoadHardware(name);
-    for (const ModelConfig& model : Models(flags)) {
+    for (const ModelConfig& model : flags.model.LoadAll(flags.local)) {
       const ModelConfig baseline = BaselineOf(model, flags);
       for (const int64_t context : flags.contexts) {
         for (const int64_t batch : flags.batches) {
@@ -168,10 +157,8 @@ int RunKernels(const CLI::App& app, const RooflineFlags& flags) {
   kernels.model = flags.model.Load();
   kernels.sinks = flags.model.local.sinks;
   kernels.hardware = flags.hardware;
-  if (!flags.model.local.variant.empty()) {
-    kernels.variants = {flags.model.local.variant};
-  }
-  kernels.windows = flags.windows;
+  kernels.variants = flags.local.variants;
+  kernels.windows = flags.local.windows;
   kernels.contexts = flags.contexts;
   kernels.batches =
       app.count("--batch") > 0 ? flags.batches : std::vector<int64_t>{1};
@@ -185,7 +172,7 @@ int RunKernels(const CLI::App& app, const RooflineFlags& flags) {
 
 void AddRoofline(CLI::App& app, Action* action) {
   auto flags = std::make_shared<RooflineFlags>();
-  flags->model.AddTo(app, &flags->windows);
+  flags->model.AddTo(app, &flags->local);
   const auto list = [&app](const char* name, auto& values, const char* help) {
     app.add_option(name, values, help)->delimiter(',')->capture_default_str();
   };
@@ -204,7 +191,7 @@ void AddRoofline(CLI::App& app, Action* action) {
   CLI::Option* kernels = app.add_flag(
       "--kernels", flags->kernels,
       "instead: the CUDA kernels of a layer, their occupancy and least time "
-      "(all variants unless --variant names one, batch 1)");
+      "(all variants unless --variant names some, batch 1)");
   app.add_option("--phase", flags->phases,
                  "with --kernels: forward (the default), train; a list")
       ->delimiter(',')
