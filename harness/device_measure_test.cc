@@ -21,7 +21,7 @@ class FakeTimer : public DeviceTimer {
   struct Tensors : Call {};
 
   std::string name() const override { return "NVIDIA H100 80GB HBM3"; }
-  std::unique_ptr<Call> Bring(const Problem&, const Buffers&,
+  std::unique_ptr<Call> Bring(const Problem&, const Buffers&, const KvCache*,
                               std::string* error) const override {
     if (no_memory) {
       *error = "out of memory";

@@ -70,7 +70,7 @@ TEST_F(CudaGpu, TimesCallsAndReadsClocks) {
   const DeviceTimer* timer = backend_->timer();
   ASSERT_NE(timer, nullptr);
   std::string error;
-  const auto call = timer->Bring(problem, tensors.buffers, &error);
+  const auto call = timer->Bring(problem, tensors.buffers, nullptr, &error);
   ASSERT_NE(call, nullptr) << error;
   for (const bool cold : {false, true}) {
     const double seconds = timer->Seconds(*call, 3, cold, &error);
