@@ -367,8 +367,9 @@ void Application::RunOnCache() {
   clamp(&step.spec.local.window_keys);
   clamp(&step.spec.memory_window_keys);
   KvCache cache(step, static_cast<bool>(buffers_.k_memory));
-  cache.Reserve(length);
   if (buffers_.initial_state) Copy(buffers_.initial_state, cache.state());
+  cache.MoveTo(backend_.cache_allocator());
+  cache.Reserve(length);
   AlignedBuffer scratch;
   for (int64_t at = 0; at < length; at += piece) {
     const int64_t count = std::min(piece, length - at);
@@ -385,6 +386,7 @@ void Application::RunOnCache() {
     if (bytes > scratch.size()) scratch = AlignedBuffer(bytes);
     backend_.Extend(step, part, cache, {scratch.data(), scratch.size()});
   }
+  cache.MoveTo(HostAllocator());
   cache.AbsorbPending();
   if (buffers_.final_state) Copy(cache.state(), buffers_.final_state);
 }

@@ -8,6 +8,8 @@
 #include "harness/kinds.h"
 #include "harness/machine_peaks.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/host/fake_device.h"
 #include "kernels/reference/reference_backend.h"
 #include "models/error.h"
 
@@ -21,7 +23,7 @@ class FakeTimer : public DeviceTimer {
   struct Tensors : Call {};
 
   std::string name() const override { return "NVIDIA H100 80GB HBM3"; }
-  std::unique_ptr<Call> Bring(const Problem&, const Buffers&,
+  std::unique_ptr<Call> Bring(const Problem&, const Buffers&, const KvCache*,
                               std::string* error) const override {
     if (no_memory) {
       *error = "out of memory";
@@ -174,6 +176,33 @@ TEST_F(DeviceCell, FailsWithWhatTheDeviceSays) {
   result = Run();
   EXPECT_EQ(result.status, CellStatus::kFailed);
   EXPECT_THAT(result.reason, HasSubstr("illegal address"));
+}
+
+// Prefill, check and timing of calls on caches that the host cannot touch.
+TEST(KernelCells, CallsOnACacheStayOnTheDevice) {
+  const auto fake = cuda::MakeFakeCudaBackend();
+  cuda::SetCudaBackend(fake.get());
+  for (const char* variant : {"full", "rattention"}) {
+    const Cell cell = BuildCell(KernelCellKind(),
+                                {{"variant", variant},
+                                 {"window_keys", 8},
+                                 {"context", 40},
+                                 {"head_dim", 16},
+                                 {"query_heads", 2},
+                                 {"kv_heads", 1},
+                                 {"phase", "decode"},
+                                 {"absorb_every", 3},
+                                 {"backend", "cuda"}},
+                                "test");
+    const CellResult result = RunKernelCells(std::span(&cell, 1)).front();
+    EXPECT_EQ(result.status, CellStatus::kDone) << result.reason;
+    EXPECT_EQ(result.check["passed"], true);
+    EXPECT_DOUBLE_EQ(MetricValue(result, "time"), cuda::kFakeSeconds);
+  }
+  cuda::SetCudaBackend(nullptr);
+  EXPECT_GT(cuda::FakeDevice::Get().timed_calls, 0);
+  EXPECT_EQ(cuda::FakeDevice::Get().findings.Text(), "");
+  EXPECT_EQ(cuda::FakeDevice::Get().allocations(), 0u);
 }
 
 // A cold call is a measurement of its own on a device in every phase.

@@ -107,7 +107,8 @@ void KernelCall::MakeOutputs() {
 }
 
 void KernelCall::Prefill() {
-  caches_.emplace_back(kernel_.problem, kernel_.separate_keys);
+  caches_.emplace_back(kernel_.problem, kernel_.separate_keys,
+                       backend_.cache_allocator());
   KvCache& cache = caches_.front();
   cache.Reserve(kernel_.context + kernel_.problem.shape.key_len);
   Problem piece = kernel_.problem;

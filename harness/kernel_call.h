@@ -47,6 +47,10 @@ class KernelCall {
   // Calls after which costs repeat: a deferred state is written now and then.
   int64_t Period() const;
   const Buffers& buffers() const { return buffers_; }
+  // That the next Run() works on; null without one.
+  const KvCache* cache() const {
+    return caches_.empty() ? nullptr : &caches_[next_cache_];
+  }
   // Bytes of one cache; 0 without one.
   size_t CacheBytes() const;
 

@@ -229,7 +229,8 @@ class Subject {
 
 void Subject::MeasureOnItsDevice(const StopRule& rule) {
   std::string error;
-  const auto call = timer_->Bring(kernel_.problem, call_->buffers(), &error);
+  const auto call =
+      timer_->Bring(kernel_.problem, call_->buffers(), call_->cache(), &error);
   if (call == nullptr) {
     result_.status = CellStatus::kFailed;
     result_.reason = fmt::format("{}: {}", timer_->name(), error);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "harness/device_flag.h"
 #include "models/error.h"
 
 namespace rattn {
@@ -34,6 +35,7 @@ FieldFlags::FieldFlags(CLI::App& app, const CellKind& kind,
     app.add_option(FlagName(field.key), flags_.back()->text,
                    field.help + DefaultText(field));
   }
+  app.add_option("--device", device_, kDeviceHelp);
   app.add_option("--param", params_,
                  "parameter of the task: KEY=VALUE; repeatable")
       ->allow_extra_args(false);
@@ -46,6 +48,9 @@ Json FieldFlags::Values() const {
   for (const auto& flag : flags_) {
     if (!flag->text.empty()) values[flag->field] = ParseValue(flag->text);
   }
+  const std::string backend = BackendOn(
+      device_, values.contains("backend") ? ValueText(values["backend"]) : "");
+  if (!backend.empty()) values["backend"] = backend;
   Json params = Json::object();
   for (const std::string& text : params_) {
     const size_t equals = text.find('=');

@@ -21,8 +21,8 @@ class FieldFlags {
   FieldFlags(CLI::App& app, const CellKind& kind,
              const std::vector<std::string>& without);
 
-  // What was given, as values of a cell. --param KEY=VALUE and --text go into
-  // task_params. Throws UserErrors.
+  // What was given, as values of a cell: --device says it by the backend,
+  // --param KEY=VALUE and --text go into task_params. Throws UserErrors.
   Json Values() const;
 
  private:
@@ -32,7 +32,7 @@ class FieldFlags {
   };
   std::vector<std::unique_ptr<Flag>> flags_;
   std::vector<std::string> params_;
-  std::string text_file_;
+  std::string text_file_, device_;
 };
 
 }  // namespace rattn

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 
+#include "harness/device_flag.h"
 #include "harness/kind_fields.h"
 #include "harness/text_format.h"
 #include "harness/verb_functions.h"
@@ -24,6 +25,7 @@ struct GenerateOptions {
   int32_t stop_token = -1;
   int64_t prefill_chunk = 0;
   ExecutionOptions execution;
+  std::string backend, device;
   bool json = false;
 };
 
@@ -58,8 +60,11 @@ std::string BytesText(const std::vector<int32_t>& tokens) {
 }
 
 int RunGenerate(const GenerateOptions& options) {
+  ExecutionOptions execution = options.execution;
+  const std::string backend = BackendOn(options.device, options.backend);
+  if (!backend.empty()) execution.backend = backend;
   const std::unique_ptr<LanguageModel> model =
-      GetModelRuntime().Load(options.checkpoint, options.execution);
+      GetModelRuntime().Load(options.checkpoint, execution);
   const std::vector<int32_t> prompt = PromptOf(options, *model);
   CacheUse use;
   const auto start = std::chrono::steady_clock::now();
@@ -109,9 +114,10 @@ void AddGenerate(CLI::App& app, Action* action) {
                  "tokens of the prompt at a time; 0 = all at once")
       ->check(kAtLeastZero)
       ->capture_default_str();
-  app.add_option("--backend", options->execution.backend,
-                 "backend of the mixers")
-      ->capture_default_str();
+  app.add_option(
+      "--backend", options->backend,
+      "backend of the mixers (default: " + options->execution.backend + ")");
+  app.add_option("--device", options->device, kDeviceHelp);
   app.add_option("--dtype", options->execution.dtype, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();

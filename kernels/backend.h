@@ -34,13 +34,17 @@ class Backend {
                         Workspace workspace) const = 0;
   // Phases kExtend (query_len new tokens) and kDecode (query_len == 1): reads
   // q, k, v, writes o and brings the cache up to date. The cache was made for
-  // the same spec, shape and dtype and has room (KvCache::Reserve).
+  // the same spec, shape and dtype, lies in memory of cache_allocator() and has
+  // room (KvCache::Reserve).
   virtual void Extend(const Problem& problem, const Buffers& buffers,
                       KvCache& cache, Workspace workspace) const = 0;
+  virtual const Allocator& cache_allocator() const { return HostAllocator(); }
 
   // Of a backend whose calls must be timed on a device, since calls from here
   // take their tensors there and back; else null.
   virtual const DeviceTimer* timer() const { return nullptr; }
+  // Of a backend on a device: the same calls for tensors that lie there.
+  virtual const DeviceCalls* device_calls() const { return nullptr; }
 };
 
 struct BackendEntry {
@@ -50,7 +54,7 @@ struct BackendEntry {
   const Backend* (*get)(std::string* reason);
   // get() loads a large library: listings do not call it.
   bool on_demand = false;
-  // Runs on a device of its own: the backend has a timer().
+  // Runs on a device of its own: the backend has timer() and device_calls().
   bool on_device = false;
 };
 

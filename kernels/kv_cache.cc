@@ -1,22 +1,15 @@
 #include "kernels/kv_cache.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+#include <array>
 #include <initializer_list>
+#include <iterator>
 #include <new>
 
 #include "kernels/window.h"
 
 namespace rattn {
 namespace {
-
-constexpr size_t kAlignment = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 
 // Sizes come from configs: a product that overflows cannot be allocated.
 size_t Product(std::initializer_list<int64_t> factors) {
@@ -75,43 +68,52 @@ int64_t AbsorbEvery(const Problem& p) {
                                    : kDefaultAbsorbEvery;
 }
 
-AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
-  if (bytes == 0) return;
-  // Rows of one head lie pages apart: with small pages each one is a TLB miss.
-  const bool huge = bytes >= kHugePage;
-  const size_t alignment = huge ? kHugePage : kAlignment;
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  if (rounded < bytes) throw std::bad_alloc();
-  data_.reset(std::aligned_alloc(alignment, rounded));
-  if (!data_) throw std::bad_alloc();
-#if defined(__linux__)
-  // A wish only; what is left at the end stays in small pages.
-  if (huge) madvise(data_.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-#endif
-  std::memset(data_.get(), 0, bytes);
+KvCache::Pages::Pages(const Pages& other, const Allocator& allocator)
+    : allocator_(&allocator) {
+  for (const Page& page : other.all_) {
+    all_.push_back({{page.k, allocator},
+                    {page.v, allocator},
+                    {page.k_memory, allocator},
+                    page.slots});
+  }
+  list_ = ListOf(all_, allocator);
 }
 
-AlignedBuffer::AlignedBuffer(const AlignedBuffer& other)
-    : AlignedBuffer(other.bytes_) {
-  if (bytes_ > 0) std::memcpy(data_.get(), other.data_.get(), bytes_);
+void KvCache::Pages::Add(std::vector<Page> pages, const Allocator& allocator) {
+  const size_t before = all_.size();
+  all_.reserve(before + pages.size());
+  std::move(pages.begin(), pages.end(), std::back_inserter(all_));
+  try {
+    list_ = ListOf(all_, allocator);
+  } catch (...) {
+    all_.resize(before);
+    throw;
+  }
+  allocator_ = &allocator;
 }
 
-AlignedBuffer& AlignedBuffer::operator=(const AlignedBuffer& other) {
-  if (this != &other) *this = AlignedBuffer(other);
-  return *this;
+AlignedBuffer KvCache::Pages::ListOf(const std::vector<Page>& pages,
+                                     const Allocator& allocator) {
+  const AlignedBuffer list(3 * pages.size() * sizeof(void*));
+  void** to = static_cast<void**>(list.data());
+  for (const AlignedBuffer Page::*tensor :
+       {&Page::k, &Page::v, &Page::k_memory}) {
+    for (const Page& page : pages) *to++ = (page.*tensor).data();
+  }
+  return AlignedBuffer(list, allocator);
 }
 
-void AlignedBuffer::Free::operator()(void* p) const { std::free(p); }
-
-KvCache::KvCache(const Problem& problem, bool separate_memory_keys)
+KvCache::KvCache(const Problem& problem, bool separate_memory_keys,
+                 const Allocator& allocator)
     : shape_(problem.shape),
       dtype_(problem.dtype),
       has_keys_(HasLocal(problem.spec) || ReadsDelayed(problem.spec)),
       separate_memory_keys_(separate_memory_keys && ReadsDelayed(problem.spec)),
       ring_slots_(RingSlots(problem.spec)),
-      sinks_(SinkCount(problem.spec.local)) {
+      sinks_(SinkCount(problem.spec.local)),
+      allocator_(&allocator) {
   if (sinks_ > 0) sink_page_ = MakePage(sinks_);
-  if (ring_slots_ > 0) pages_.push_back(MakePage(ring_slots_));
+  if (ring_slots_ > 0) AddPages(1, ring_slots_);
   if (!HasMemory(problem.spec)) return;
   const Dtype state_dtype = dtype_ == Dtype::kF64 ? Dtype::kF64 : Dtype::kF32;
   const auto make = [&](AlignedBuffer* bytes, int64_t heads, int64_t rows,
@@ -119,7 +121,8 @@ KvCache::KvCache(const Problem& problem, bool separate_memory_keys)
     const std::array<int64_t, 4> shape = {shape_.batch, heads, rows, columns};
     *bytes =
         AlignedBuffer(Product({shape[0], shape[1], shape[2], shape[3],
-                               static_cast<int64_t>(ByteSize(state_dtype))}));
+                               static_cast<int64_t>(ByteSize(state_dtype))}),
+                      *allocator_);
     return Contiguous(nullptr, state_dtype, shape);
   };
   const int64_t features = FeatureDim(problem);
@@ -139,33 +142,46 @@ KvCache::Page KvCache::MakePage(int64_t slots) const {
   };
   Page page;
   page.slots = slots;
-  page.k = AlignedBuffer(bytes(shape_.head_dim));
-  page.v = AlignedBuffer(bytes(shape_.value_dim));
+  page.k = AlignedBuffer(bytes(shape_.head_dim), *allocator_);
+  page.v = AlignedBuffer(bytes(shape_.value_dim), *allocator_);
   if (separate_memory_keys_) {
-    page.k_memory = AlignedBuffer(bytes(shape_.head_dim));
+    page.k_memory = AlignedBuffer(bytes(shape_.head_dim), *allocator_);
   }
   return page;
 }
 
 void KvCache::Reserve(int64_t tokens) {
   if (!has_keys_ || ring_slots_ > 0) return;
-  const size_t pages =
-      static_cast<size_t>((length_ + tokens + kPageTokens - 1) / kPageTokens);
-  const size_t before = pages_.size();
-  try {
-    while (pages_.size() < pages) pages_.push_back(MakePage(kPageTokens));
-  } catch (...) {
-    pages_.resize(std::min(before, pages_.size()));
-    throw;
+  const int64_t pages = (length_ + tokens + kPageTokens - 1) / kPageTokens;
+  if (pages > page_count()) AddPages(pages - page_count(), kPageTokens);
+}
+
+void KvCache::AddPages(int64_t count, int64_t slots) {
+  std::vector<Page> pages;
+  for (int64_t i = 0; i < count; ++i) pages.push_back(MakePage(slots));
+  pages_.Add(std::move(pages), *allocator_);
+}
+
+int64_t KvCache::page_count() const {
+  return static_cast<int64_t>(pages_.all().size());
+}
+
+void KvCache::MoveTo(const Allocator& allocator) {
+  if (&allocator == allocator_) return;
+  for (AlignedBuffer* buffer :
+       {&sink_page_.k, &sink_page_.v, &sink_page_.k_memory, &state_bytes_,
+        &key_sum_bytes_, &pending_bytes_}) {
+    *buffer = AlignedBuffer(*buffer, allocator);
   }
+  pages_ = Pages(pages_, allocator);
+  allocator_ = &allocator;
 }
 
 void KvCache::Reset() {
   length_ = pending_ = 0;
-  if (ring_slots_ == 0) pages_.clear();
-  for (AlignedBuffer* state : {&state_bytes_, &key_sum_bytes_}) {
-    if (state->size() > 0) std::memset(state->data(), 0, state->size());
-  }
+  if (ring_slots_ == 0) pages_.Clear();
+  state_bytes_.Zero();
+  key_sum_bytes_.Zero();
 }
 
 void KvCache::AbsorbPending() {
@@ -181,8 +197,8 @@ void KvCache::AbsorbPending() {
 
 KvCache::Place KvCache::Locate(int64_t t) const {
   if (t < sinks_) return {&sink_page_, t};
-  if (ring_slots_ > 0) return {&pages_[0], (t - sinks_) % ring_slots_};
-  return {&pages_[static_cast<size_t>(t / kPageTokens)], t % kPageTokens};
+  if (ring_slots_ > 0) return {&pages_.all()[0], (t - sinks_) % ring_slots_};
+  return {&pages_.all()[static_cast<size_t>(t / kPageTokens)], t % kPageTokens};
 }
 
 void* KvCache::Row(const AlignedBuffer& bytes, const Place& place, int64_t b,
@@ -218,7 +234,7 @@ size_t KvCache::KvBytes() const {
     return page.k.size() + page.v.size() + page.k_memory.size();
   };
   size_t bytes = page_bytes(sink_page_);
-  for (const Page& page : pages_) bytes += page_bytes(page);
+  for (const Page& page : pages_.all()) bytes += page_bytes(page);
   return bytes;
 }
 

@@ -1,7 +1,8 @@
 // The cache of one layer: a ring of W slots (local layers), a growing list of
 // pages (global layers), sink slots, and one fp32 state per KV head (linear
-// memories; per query head only if the problem says so). Owns its memory and
-// counts the bytes where it allocates them.
+// memories; per query head only if the problem says so). Owns its memory, which
+// lies where the backend that runs on it wants it (Backend::cache_allocator),
+// and counts the bytes where it allocates them.
 //
 // Token t lives
 //   t < sinks             in sink slot t,
@@ -20,34 +21,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "kernels/aligned_buffer.h"
 #include "kernels/problem.h"
 
 namespace rattn {
 
 inline constexpr int64_t kPageTokens = 256;
-
-// Cache-line aligned, zero-filled bytes.
-class AlignedBuffer {
- public:
-  AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t bytes);
-  AlignedBuffer(const AlignedBuffer& other);
-  AlignedBuffer& operator=(const AlignedBuffer& other);
-  AlignedBuffer(AlignedBuffer&&) noexcept = default;
-  AlignedBuffer& operator=(AlignedBuffer&&) noexcept = default;
-  void* data() const { return data_.get(); }
-  size_t size() const { return bytes_; }
-
- private:
-  struct Free {
-    void operator()(void* p) const;
-  };
-  std::unique_ptr<void, Free> data_;
-  size_t bytes_ = 0;
-};
 
 class KvCache {
  public:
@@ -55,7 +36,11 @@ class KvCache {
   // memory_keys`: the caller passes k_memory, so a second key ring is kept
   // for what the memory must absorb (otherwise the rotation of the evicted
   // key is undone). Throws std::bad_alloc.
-  explicit KvCache(const Problem& problem, bool separate_memory_keys = false);
+  explicit KvCache(const Problem& problem, bool separate_memory_keys = false,
+                   const Allocator& allocator = HostAllocator());
+
+  // Brings everything elsewhere; does nothing where it is already.
+  void MoveTo(const Allocator& allocator);
 
   // Makes room for `tokens` more tokens; a ring never grows. Throws
   // std::bad_alloc and leaves the cache as it was.
@@ -71,6 +56,9 @@ class KvCache {
   bool has_keys() const { return has_keys_; }
   bool separate_memory_keys() const { return separate_memory_keys_; }
 
+  // Addresses below lie in the allocator's memory: of a cache on a device, host
+  // code must not follow them.
+
   // Row of token t (see above; it must be resident) of KV head h: head_dim or
   // value_dim elements of the problem's dtype. Rows of successive slots of a
   // head are contiguous inside a page or ring. Keys are stored as the local
@@ -81,9 +69,16 @@ class KvCache {
   void* Value(int64_t b, int64_t h, int64_t t) const;
   void* MemoryKey(int64_t b, int64_t h, int64_t t) const;  // if separate
 
+  // Of a growing cache: where its pages begin, page_count() addresses each.
+  int64_t page_count() const;
+  void* const* KeyPages() const { return pages_.List(0); }
+  void* const* ValuePages() const { return pages_.List(1); }
+  void* const* MemoryKeyPages() const { return pages_.List(2); }  // if separate
+
   // fp32 (fp64 for an fp64 problem) [B, StateHeads, F, Dv] and, with
   // Normalizer::kSum, the key sum [B, kv_heads, F, 1]; absent without a memory
-  // branch. A caller with an initial state writes it here before token 0.
+  // branch. A caller with an initial state writes it here before token 0, while
+  // the cache is the host's.
   TensorView state() const { return WithData(state_, state_bytes_); }
   TensorView key_sum() const { return WithData(key_sum_, key_sum_bytes_); }
 
@@ -94,7 +89,8 @@ class KvCache {
   // [B, kv_heads, absorb_every - 1, F + Dv], dtype of the state: phi(k), then
   // v, of the tokens 0..pending-1 that wait; their phi(k) are part of key_sum.
   TensorView pending_rows() const { return WithData(rows_, pending_bytes_); }
-  // Makes state() complete. On one thread: a step of decode does it in passing.
+  // Makes state() complete. On one thread, of a cache in the host's memory: a
+  // step of decode does it in passing.
   void AbsorbPending();
 
   size_t KvBytes() const;     // keys and values, measured
@@ -105,7 +101,35 @@ class KvCache {
     AlignedBuffer k, v, k_memory;  // each [B, kv_heads, slots, dim]
     int64_t slots = 0;
   };
+  // The pages, and beside them the list of where they begin, which kernels on
+  // a device follow.
+  class Pages {
+   public:
+    Pages() = default;
+    Pages(const Pages& other) : Pages(other, *other.allocator_) {}
+    Pages(const Pages& other, const Allocator& allocator);
+    Pages& operator=(const Pages& other) { return *this = Pages(other); }
+    Pages(Pages&&) noexcept = default;
+    Pages& operator=(Pages&&) noexcept = default;
+
+    const std::vector<Page>& all() const { return all_; }
+    // All of `pages` or, when an exception leaves, none.
+    void Add(std::vector<Page> pages, const Allocator& allocator);
+    void Clear() { *this = Pages(); }
+    // Of keys, values, memory keys.
+    void* const* List(size_t tensor) const {
+      return static_cast<void* const*>(list_.data()) + tensor * all_.size();
+    }
+
+   private:
+    static AlignedBuffer ListOf(const std::vector<Page>& pages,
+                                const Allocator& allocator);
+    std::vector<Page> all_;
+    const Allocator* allocator_ = &HostAllocator();
+    AlignedBuffer list_;
+  };
   Page MakePage(int64_t slots) const;
+  void AddPages(int64_t count, int64_t slots);
   struct Place {
     const Page* page;
     int64_t slot;
@@ -122,8 +146,9 @@ class KvCache {
   int64_t ring_slots_ = 0;
   int64_t sinks_ = 0;
   int64_t length_ = 0;
+  const Allocator* allocator_;
   Page sink_page_;
-  std::vector<Page> pages_;
+  Pages pages_;
   int64_t absorb_every_ = 1;
   int64_t pending_ = 0;
   AlignedBuffer state_bytes_, key_sum_bytes_, pending_bytes_;

@@ -162,7 +162,8 @@ inline TensorView Tokens(TensorView view, int64_t begin, int64_t count) {
 }
 
 // Runs the whole sequence of `problem` through a cache, in pieces of the given
-// lengths (repeated), starting from buffers.initial_state.
+// lengths (repeated), starting from buffers.initial_state. The cache ends in
+// the host's memory.
 inline KvCache RunExtend(const Backend& backend, Problem problem,
                          Buffers buffers, const std::vector<int64_t>& pieces,
                          bool separate_memory_keys) {
@@ -174,6 +175,7 @@ inline KvCache RunExtend(const Backend& backend, Problem problem,
                            TestTensors::GetFlat(buffers.initial_state, i));
     }
   }
+  cache.MoveTo(backend.cache_allocator());
   buffers.initial_state = buffers.final_state = {};
   for (int64_t at = 0, piece = 0; at < length; ++piece) {
     const int64_t count = std::min(
@@ -192,6 +194,7 @@ inline KvCache RunExtend(const Backend& backend, Problem problem,
     backend.Extend(problem, part, cache, {bytes.data(), bytes.size()});
     at += count;
   }
+  cache.MoveTo(HostAllocator());
   cache.AbsorbPending();
   return cache;
 }

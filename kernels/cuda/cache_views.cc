@@ -16,10 +16,11 @@ TensorView PartOf(const Problem& p, void* data, int64_t tokens, int64_t dim) {
           {s.kv_heads * tokens * dim, dim, tokens * dim, 1}};
 }
 
-// `row(token)` is the address of a token's row of the first head.
+// `row(token)` is the address of a token's row of the first head, `pages` those
+// of a growing cache.
 template <typename Row>
 CacheTensor TensorOf(const Problem& p, const KvCache& cache, int64_t dim,
-                     std::vector<void*>* pages, const Row& row) {
+                     void* const* pages, const Row& row) {
   CacheTensor out;
   if (cache.sinks() > 0) {
     out.sinks = PartOf(p, row(0), cache.sinks(), dim);
@@ -29,19 +30,14 @@ CacheTensor TensorOf(const Problem& p, const KvCache& cache, int64_t dim,
     return out;
   }
   out.page_count = CeilDiv(cache.length() + p.shape.query_len, kPageTokens);
-  const size_t first = pages->size();
-  for (int64_t page = 0; page < out.page_count; ++page) {
-    pages->push_back(row(page * kPageTokens));
-  }
-  out.page = PartOf(p, (*pages)[first], kPageTokens, dim);
-  out.pages = pages->data() + first;
+  out.page = PartOf(p, row(0), kPageTokens, dim);
+  out.pages = pages;
   return out;
 }
 
 }  // namespace
 
-CacheViews ViewsOf(const Problem& p, const KvCache& cache,
-                   std::vector<void*>* pages) {
+CacheViews ViewsOf(const Problem& p, const KvCache& cache) {
   CacheViews views;
   views.state = cache.state();
   views.key_sum = cache.key_sum();
@@ -50,17 +46,13 @@ CacheViews ViewsOf(const Problem& p, const KvCache& cache,
   views.pending = cache.pending();
   views.absorb_every = cache.absorb_every();
   if (!cache.has_keys()) return views;
-  // Both lists of pages at once: they must not move.
-  pages->clear();
-  pages->reserve(static_cast<size_t>(
-      2 * CeilDiv(cache.length() + p.shape.query_len, kPageTokens)));
-  views.k = TensorOf(p, cache, p.shape.head_dim, pages,
+  views.k = TensorOf(p, cache, p.shape.head_dim, cache.KeyPages(),
                      [&](int64_t t) { return cache.Key(0, 0, t); });
-  views.v = TensorOf(p, cache, p.shape.value_dim, pages,
+  views.v = TensorOf(p, cache, p.shape.value_dim, cache.ValuePages(),
                      [&](int64_t t) { return cache.Value(0, 0, t); });
   if (cache.separate_memory_keys()) {
     views.k_memory =
-        TensorOf(p, cache, p.shape.head_dim, pages,
+        TensorOf(p, cache, p.shape.head_dim, cache.MemoryKeyPages(),
                  [&](int64_t t) { return cache.MemoryKey(0, 0, t); });
   }
   return views;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/cuda/cached_rows.h"
 #include "kernels/cuda/views.h"
@@ -31,10 +30,8 @@ struct CacheViews {
   int64_t absorb_every = 1;
 };
 
-// Of a cache with room for the problem's new tokens. `pages` holds what
-// CacheTensor::pages points to and must outlive the views.
-CacheViews ViewsOf(const Problem& problem, const KvCache& cache,
-                   std::vector<void*>* pages);
+// Of a cache with room for the problem's new tokens.
+CacheViews ViewsOf(const Problem& problem, const KvCache& cache);
 // A cache for which a call needs as much workspace as for any other.
 CacheViews LargestCache(const Problem& problem);
 // What a call has changed beside the cache's memory.

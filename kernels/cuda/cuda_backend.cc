@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
-#include <vector>
+#include <new>
+#include <stdexcept>
 
 #include "kernels/cuda/cache_views.h"
-#include "kernels/cuda/cuda_library.h"
 #include "kernels/cuda/cuda_timer.h"
 #include "kernels/cuda/shared_library.h"
 #include "kernels/cuda/support.h"
@@ -72,11 +72,6 @@ std::filesystem::path LibraryPath() {
          kCudaLibraryFile;
 }
 
-struct Libraries {
-  const CudaLibrary* kernels = nullptr;
-  const TimerLibrary* timer = nullptr;
-};
-
 Libraries LoadLibraries(const std::string& path, std::string* reason) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
@@ -105,11 +100,69 @@ void Spoil(const TensorView& x) {
   }
 }
 
+class DeviceAllocator : public Allocator {
+ public:
+  explicit DeviceAllocator(const CudaLibrary* library) : library_(library) {}
+
+  void* Allocate(size_t bytes) const override {
+    void* data = nullptr;
+    if (library_->allocate(bytes, &data) != nullptr) throw std::bad_alloc();
+    Zero(data, bytes);
+    return data;
+  }
+  void Free(void* data) const override { library_->free(data); }
+  void Zero(void* data, size_t bytes) const override {
+    Check(library_->zero(data, bytes));
+  }
+  void Copy(void* to, const void* from, size_t bytes) const override {
+    Check(library_->copy(to, from, bytes));
+  }
+
+ private:
+  static void Check(const char* failure) {
+    if (failure == nullptr) return;
+    throw std::runtime_error(fmt::format("cuda: {}", failure));
+  }
+
+  const CudaLibrary* library_;
+};
+
+class Calls : public DeviceCalls {
+ public:
+  explicit Calls(const CudaLibrary* library) : library_(library) {}
+
+  int device_index() const override { return 0; }  // FindGpu's
+  size_t WorkspaceBytes(const Problem& problem) const override {
+    return CudaWorkspaceBytes(problem);
+  }
+  const char* Forward(const Problem& problem, const Buffers& buffers,
+                      Workspace workspace, void* stream) const override {
+    return library_->forward(problem, buffers, workspace, stream);
+  }
+  const char* Backward(const Problem& problem, const Buffers& buffers,
+                       Workspace workspace, void* stream) const override {
+    return library_->backward(problem, buffers, workspace, stream);
+  }
+  const char* Extend(const Problem& problem, const Buffers& buffers,
+                     KvCache& cache, Workspace workspace,
+                     void* stream) const override {
+    const char* failure = library_->extend(
+        problem, buffers, ViewsOf(problem, cache), workspace, stream);
+    AdvanceCache(problem, &cache);
+    return failure;
+  }
+
+ private:
+  const CudaLibrary* library_;
+};
+
 class Cuda : public Backend {
  public:
   Cuda(const Libraries& libraries, const GpuReport& gpu)
       : library_(libraries.kernels),
         gpu_(gpu),
+        allocator_(libraries.kernels),
+        calls_(libraries.kernels),
         timer_(libraries.timer, gpu.name, gpu.pci_bus_id) {}
 
   std::string_view name() const override { return "cuda"; }
@@ -137,23 +190,26 @@ class Cuda : public Backend {
   }
   void Extend(const Problem& problem, const Buffers& buffers, KvCache& cache,
               Workspace) const override {
-    std::vector<void*> pages;
-    const CacheViews views = ViewsOf(problem, cache, &pages);
-    if (library_->extend_from_host(problem, buffers, views) != nullptr) {
+    if (library_->extend_from_host(problem, buffers, ViewsOf(problem, cache)) !=
+        nullptr) {
       Spoil(buffers.o);
     }
     AdvanceCache(problem, &cache);
   }
+  const Allocator& cache_allocator() const override { return allocator_; }
   const DeviceTimer* timer() const override { return &timer_; }
+  const DeviceCalls* device_calls() const override { return &calls_; }
 
  private:
   const CudaLibrary* library_;
   GpuReport gpu_;
+  DeviceAllocator allocator_;
+  Calls calls_;
   CudaTimer timer_;
 };
 
 struct Found {
-  std::unique_ptr<const Cuda> backend;
+  std::unique_ptr<const Backend> backend;
   std::string reason;
 };
 
@@ -172,12 +228,21 @@ Found Find() {
   if (!found.reason.empty()) return found;
   const Libraries libraries = LoadLibraries(path.string(), &found.reason);
   if (libraries.kernels != nullptr) {
-    found.backend = std::make_unique<const Cuda>(libraries, gpu);
+    found.backend = MakeCudaBackend(libraries, gpu);
   }
   return found;
 }
 
+const Backend* set_backend = nullptr;
+
 }  // namespace
+
+std::unique_ptr<const Backend> MakeCudaBackend(const Libraries& libraries,
+                                               const GpuReport& gpu) {
+  return std::make_unique<const Cuda>(libraries, gpu);
+}
+
+void SetCudaBackend(const Backend* backend) { set_backend = backend; }
 
 GpuReport FindGpu(const char* path) {
   const Driver driver(path);
@@ -198,6 +263,7 @@ GpuReport FindGpu(const char* path) {
 }  // namespace cuda
 
 const Backend* CudaBackend(std::string* reason) {
+  if (cuda::set_backend != nullptr) return cuda::set_backend;
   static const cuda::Found found = cuda::Find();
   *reason = found.reason;
   return found.backend.get();

@@ -1,9 +1,12 @@
 // The cuda backend: kernels of librattn_cuda.so on the first GPU.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_library.h"
+#include "kernels/cuda/timer_library.h"
 
 namespace rattn {
 
@@ -23,6 +26,16 @@ struct GpuReport {
 };
 // Asks the driver library (libcuda.so.1) about the first GPU.
 GpuReport FindGpu(const char* driver);
+
+struct Libraries {
+  const CudaLibrary* kernels = nullptr;
+  const TimerLibrary* timer = nullptr;
+};
+// The backend on libraries that are loaded, for tests that bring their own.
+std::unique_ptr<const Backend> MakeCudaBackend(const Libraries& libraries,
+                                               const GpuReport& gpu);
+// Tests: what CudaBackend returns from now on; null: what this machine has.
+void SetCudaBackend(const Backend* backend);
 
 }  // namespace cuda
 }  // namespace rattn

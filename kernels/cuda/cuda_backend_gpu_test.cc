@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/host/cuda_test_cases.h"
+#include "kernels/cuda/host/extend_test_cases.h"
 
 namespace rattn::cuda {
 namespace {
@@ -43,6 +43,43 @@ TEST_F(CudaGpu, BackwardOfLargeProblems) {
 }
 TEST_F(CudaGpu, BackwardOfTiles) { CheckAll(TileCases(), CheckBackwardOn); }
 
+// Token by token and in pieces, on a cache that stays on the GPU.
+TEST_F(CudaGpu, CallsOnACacheOfSmallProblems) {
+  CheckAll(cpu_test::SmallCases(),
+           [](const Backend* backend, const Problem& problem,
+              const TestOptions& options) {
+             CheckPiecesOn(backend, problem, options, {{1}, {17, 1, 40}});
+           });
+}
+TEST_F(CudaGpu, CallsOnACacheOfTiles) {
+  CheckAll(TileCases(), [](const Backend* backend, const Problem& problem,
+                           const TestOptions& options) {
+    CheckPiecesOn(backend, problem, options, {{60, 1, 1}});
+  });
+}
+
+TEST_F(CudaGpu, CopiesOfACacheAreSnapshots) {
+  Problem problem;
+  problem.spec = TestSpec(*FindVariant("full"), 0);
+  problem.phase = Phase::kDecode;
+  problem.dtype = Dtype::kBF16;
+  problem.shape = MakeShape(2, 4, 2, 1, 1, 64, 64);
+  const auto decode = [&](uint64_t seed, KvCache* cache) {
+    TestTensors tensors(problem, {}, seed);
+    cache->Reserve(1);
+    backend_->Extend(problem, tensors.buffers, *cache, {});
+    return Values(tensors.buffers.o);
+  };
+  KvCache cache(problem, false, backend_->cache_allocator());
+  KvCache alone(problem, false, backend_->cache_allocator());
+  for (KvCache* both : {&cache, &alone}) decode(1, both);
+  KvCache fork = cache;
+  for (KvCache* both : {&cache, &alone}) decode(2, both);
+  decode(3, &fork);
+  EXPECT_EQ(decode(4, &cache), decode(4, &alone));
+  EXPECT_NE(decode(4, &fork), decode(4, &alone));
+}
+
 // What the reference cannot reach: long rows, many blocks. The same bits every
 // time, since no sum depends on the order of blocks.
 TEST_F(CudaGpu, RepeatedCallsAreEqual) {
@@ -70,7 +107,7 @@ TEST_F(CudaGpu, TimesCallsAndReadsClocks) {
   const DeviceTimer* timer = backend_->timer();
   ASSERT_NE(timer, nullptr);
   std::string error;
-  const auto call = timer->Bring(problem, tensors.buffers, &error);
+  const auto call = timer->Bring(problem, tensors.buffers, nullptr, &error);
   ASSERT_NE(call, nullptr) << error;
   for (const bool cold : {false, true}) {
     const double seconds = timer->Seconds(*call, 3, cold, &error);
@@ -78,6 +115,15 @@ TEST_F(CudaGpu, TimesCallsAndReadsClocks) {
     EXPECT_GT(seconds, 1e-7);
     EXPECT_LT(seconds, 1);
   }
+  problem.phase = Phase::kDecode;
+  problem.shape.query_len = problem.shape.key_len = 1;
+  const TestTensors token(problem, {}, 3);
+  KvCache cache(problem, false, backend_->cache_allocator());
+  cache.Reserve(1);
+  const auto decode = timer->Bring(problem, token.buffers, &cache, &error);
+  ASSERT_NE(decode, nullptr) << error;
+  EXPECT_GT(timer->Seconds(*decode, 3, false, &error), 1e-7);
+  EXPECT_EQ(error, "");
   const DeviceClocks clocks = timer->Clocks();
   EXPECT_TRUE(!clocks.unknown.empty() || clocks.sm_max_mhz > 100);
 }

@@ -26,10 +26,17 @@ struct CudaLibrary {
                                    const Buffers& buffers);
   const char* (*backward_from_host)(const Problem& problem,
                                     const Buffers& buffers);
-  // The whole cache is copied there and back.
+  // On host pointers but for the cache's, which are of the device.
   const char* (*extend_from_host)(const Problem& problem,
                                   const Buffers& buffers,
                                   const CacheViews& cache);
+
+  // Memory of the device. zero and copy (either side may be the host's) come
+  // behind all that is queued there and are done on return.
+  const char* (*allocate)(size_t bytes, void** data);
+  void (*free)(void* data);
+  const char* (*zero)(void* data, size_t bytes);
+  const char* (*copy)(void* to, const void* from, size_t bytes);
 };
 
 inline constexpr const char* kCudaLibraryFile = "librattn_cuda.so";

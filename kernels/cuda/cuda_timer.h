@@ -20,6 +20,7 @@ class CudaTimer : public DeviceTimer {
 
   std::string name() const override { return name_; }
   std::unique_ptr<Call> Bring(const Problem& problem, const Buffers& buffers,
+                              const KvCache* cache,
                               std::string* error) const override;
   double Seconds(Call& call, int64_t calls, bool cold,
                  std::string* error) const override;

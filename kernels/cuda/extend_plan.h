@@ -285,7 +285,8 @@ class ExtendPlan : private BranchPlan<T, Launcher> {
     params.kv_group = static_cast<int>(GroupSize(s));
     params.value_dim = static_cast<int>(s.value_dim);
     params.scale = static_cast<float>(p_.memory_scale);
-    if (q) {
+    // By its shape: while workspace is counted nothing has data.
+    if (q.shape[3] > 0) {
       params.heads = MemoryHeads(p_.spec, s.query_heads);
       this->FillOutput(b_.o_memory, &params);
     }

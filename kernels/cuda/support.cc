@@ -80,4 +80,13 @@ size_t CudaExtendBytes(const Problem& problem) {
   });
 }
 
+size_t CudaWorkspaceBytes(const Problem& problem) {
+  if (problem.phase == Phase::kExtend || problem.phase == Phase::kDecode) {
+    return CudaExtendBytes(problem);
+  }
+  const size_t forward = CudaForwardBytes(problem);
+  if (problem.phase != Phase::kTrain) return forward;
+  return std::max(forward, CudaBackwardBytes(problem));
+}
+
 }  // namespace rattn::cuda

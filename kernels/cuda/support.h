@@ -11,5 +11,7 @@ Support CudaSupports(const Problem& problem);
 size_t CudaForwardBytes(const Problem& problem);
 size_t CudaBackwardBytes(const Problem& problem);
 size_t CudaExtendBytes(const Problem& problem);  // on any cache
+// Of every pass of the problem's phase.
+size_t CudaWorkspaceBytes(const Problem& problem);
 
 }  // namespace rattn::cuda

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "kernels/cuda/cache_views.h"
 #include "kernels/problem.h"
 
 namespace rattn::cuda {
@@ -11,9 +13,10 @@ struct TimedCall;  // tensors of one call on the device
 
 // Functions return nullptr or what went wrong.
 struct TimerLibrary {
-  // Host tensors; phase kForward, or kTrain for both passes.
+  // Host tensors; phase kTrain for both passes. Phases on a cache: `caches` on
+  // the device, which successive calls take in turn.
   const char* (*bring)(const Problem& problem, const Buffers& buffers,
-                       TimedCall** call);
+                       std::span<const CacheViews> caches, TimedCall** call);
   void (*release)(TimedCall* call);
   // DeviceTimer::Seconds.
   const char* (*time)(TimedCall* call, int64_t calls, bool cold,

@@ -1,6 +1,7 @@
-// The cpu backend's mixers as LibTorch operators: torch.ops.rattn.mixer(q, k,
-// v, "rattention", 512, ...) once this library is loaded, from C++ or Python,
-// with gradients, and with shapes only on meta tensors.
+// Mixers as LibTorch operators: torch.ops.rattn.mixer(q, k, v, "rattention",
+// 512, ...) once this library is loaded, from C++ or Python, with gradients:
+// on the CPU by the cpu backend, on a GPU by the cuda backend, with shapes only
+// on meta tensors.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -11,6 +12,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/catalog.h"
+#include "kernels/torch/tensor_calls.h"
 #include "kernels/torch/tensor_views.h"
 
 namespace rattn {
@@ -53,10 +55,15 @@ Problem MakeProblem(const Tensor& q, const Tensor& k, const Tensor& v,
                       t->dim(), " axes");
     TORCH_CHECK_VALUE(t->scalar_type() == q.scalar_type(),
                       "rattn: q, k and v must have one dtype");
+    TORCH_CHECK_VALUE(t->device() == q.device(),
+                      "rattn: all tensors must be on one device, got ",
+                      q.device(), " and ", t->device());
   }
-  TORCH_CHECK_VALUE(
-      q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16,
-      "rattn: mixers run in float32 and bfloat16, not ", q.scalar_type());
+  TORCH_CHECK_VALUE(q.scalar_type() == at::kFloat ||
+                        q.scalar_type() == at::kBFloat16 ||
+                        q.scalar_type() == at::kHalf,
+                    "rattn: mixers run in float32, bfloat16 and float16, not ",
+                    q.scalar_type());
   const Variant* variant = FindVariant(settings.variant);
   TORCH_CHECK_VALUE(variant != nullptr, "rattn: no variant \"",
                     settings.variant, "\"; `rattn list` names them");
@@ -121,20 +128,27 @@ Buffers MakeBuffers(const Tensor& q, const Tensor& k, const Tensor& v,
   return b;
 }
 
-const Backend& CheckedBackend(const Problem& problem, const Buffers& buffers,
-                              bool backward) {
+// Of the backend that bears the name of the tensors' kind of device.
+TensorCalls CheckedCalls(const Problem& problem, const Buffers& buffers,
+                         const Tensor& q, bool backward) {
   std::string reason;
-  const Backend* cpu = FindBackend("cpu", &reason);
-  TORCH_CHECK(cpu != nullptr, "rattn: ", reason);
-  Support support = cpu->Supports(problem);
+  const Backend* backend = FindBackend(
+      c10::DeviceTypeName(q.device().type(), /*lower_case=*/true), &reason);
+  TORCH_CHECK(backend != nullptr, "rattn: tensors on ", q.device(),
+              " cannot be used: ", reason);
+  Support support = backend->Supports(problem);
   if (support.ok()) support = CheckBuffers(problem, buffers, backward);
   TORCH_CHECK_VALUE(support.ok(), "rattn: ", support.reason);
-  return *cpu;
+  return TensorCalls(*backend, q.device());
 }
 
 // Scales of the norms [Hq, Dv], fp32 and dense.
-Tensor Scales(const OptionalTensor& t) {
-  return t && t->defined() ? t->to(at::kFloat).contiguous() : Tensor();
+Tensor Scales(const OptionalTensor& t, const Tensor& q) {
+  if (!t || !t->defined()) return Tensor();
+  TORCH_CHECK_VALUE(t->device() == q.device(),
+                    "rattn: all tensors must be on one device, got ",
+                    q.device(), " and ", t->device());
+  return t->to(at::kFloat).contiguous();
 }
 
 using Forwarded = std::tuple<Tensor, Tensor, Tensor, Tensor>;
@@ -145,11 +159,10 @@ Forwarded MixerForward(const Tensor& q, const Tensor& k, const Tensor& v,
                        bool train) {
   const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta},
                                 train ? Phase::kTrain : Phase::kForward);
-  const Tensor local = Scales(norm_local), memory = Scales(norm_memory);
+  const Tensor local = Scales(norm_local, q), memory = Scales(norm_memory, q);
   const Kept kept = MakeOutputs(p, q);
   const Buffers b = MakeBuffers(q, k, v, local, memory, kept);
-  const Backend& cpu = CheckedBackend(p, b, false);
-  cpu.Forward(p, b, ThreadScratch(cpu.WorkspaceBytes(p)));
+  CheckedCalls(p, b, q, false).Forward(p, b);
   return {kept.o, kept.lse, kept.o_local, kept.o_memory};
 }
 
@@ -186,7 +199,7 @@ Gradients MixerBackward(const Tensor& d_o, const Tensor& q, const Tensor& k,
                         int64_t sinks, const OptionalTensor& norm_local,
                         const OptionalTensor& norm_memory, double rope_theta) {
   const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta});
-  const Tensor local = Scales(norm_local), memory = Scales(norm_memory);
+  const Tensor local = Scales(norm_local, q), memory = Scales(norm_memory, q);
   const Kept kept = {at::empty_like(d_o, at::MemoryFormat::Contiguous), lse,
                      o_local, o_memory};
   const Gradients d = EmptyGradients(q, k, v, norm_local, norm_memory);
@@ -198,8 +211,7 @@ Gradients MixerBackward(const Tensor& d_o, const Tensor& q, const Tensor& k,
   b.dv = View(std::get<2>(d));
   b.d_norm_local = ViewUnlessEmpty(std::get<3>(d));
   b.d_norm_memory = ViewUnlessEmpty(std::get<4>(d));
-  const Backend& cpu = CheckedBackend(p, b, true);
-  cpu.Backward(p, b, ThreadScratch(cpu.WorkspaceBytes(p)));
+  CheckedCalls(p, b, q, true).Backward(p, b);
   return d;
 }
 
@@ -297,6 +309,10 @@ TORCH_LIBRARY_IMPL(rattn, CompositeImplicitAutograd, library) {
   library.impl("mixer", &Mixer);
 }
 TORCH_LIBRARY_IMPL(rattn, CPU, library) {
+  library.impl("mixer_forward", &MixerForward);
+  library.impl("mixer_backward", &MixerBackward);
+}
+TORCH_LIBRARY_IMPL(rattn, CUDA, library) {
   library.impl("mixer_forward", &MixerForward);
   library.impl("mixer_backward", &MixerBackward);
 }

@@ -1,6 +1,6 @@
 #include "kernels/torch/tensor_views.h"
 
-#include "kernels/kv_cache.h"
+#include "kernels/aligned_buffer.h"
 
 namespace rattn {
 
@@ -10,6 +10,8 @@ Dtype KernelDtype(at::ScalarType type) {
       return Dtype::kF64;
     case at::kBFloat16:
       return Dtype::kBF16;
+    case at::kHalf:
+      return Dtype::kF16;
     default:
       return Dtype::kF32;
   }

@@ -7,39 +7,12 @@
 
 #include "kernels/torch/torch_memory.h"
 #include "kernels/window.h"
+#include "models/torch/plain_qk.h"
 
 namespace rattn {
 namespace {
 
 // All tensors here are [B, H, T, D] (mask forms [.., T, T]).
-
-at::Tensor RmsRows(const at::Tensor& x, double eps) {
-  return x / (x.square().mean(-1, /*keepdim=*/true) + eps).sqrt();
-}
-
-// RoPE of x with row t at positions[t].
-at::Tensor Rotate(const at::Tensor& x, const Positions& rope,
-                  const at::Tensor& positions) {
-  if (!rope.rope) return x;
-  const int64_t dim = x.size(-1), half = dim / 2;
-  const at::Tensor index = at::arange(half, at::kDouble);
-  const at::Tensor frequency =
-      (index * (-2.0 / static_cast<double>(dim)) * std::log(rope.theta)).exp();
-  for (int64_t i = 0; i < half; ++i) {
-    double& f = frequency.mutable_data_ptr<double>()[i];
-    f = ScaledFrequency(rope.scaling, f);
-  }
-  const at::Tensor angle = positions.to(at::kDouble).unsqueeze(1) * frequency;
-  const at::Tensor c = angle.cos().to(x.scalar_type());
-  const at::Tensor s = angle.sin().to(x.scalar_type());
-  const bool interleaved = rope.layout == RopeLayout::kInterleaved;
-  const at::Tensor pairs = interleaved
-                               ? x.unflatten(-1, {half, 2})
-                               : x.unflatten(-1, {2, half}).transpose(-1, -2);
-  const at::Tensor a = pairs.select(-1, 0), b = pairs.select(-1, 1);
-  const at::Tensor turned = at::stack({a * c - b * s, a * s + b * c}, -1);
-  return (interleaved ? turned : turned.transpose(-1, -2)).flatten(-2);
-}
 
 // [T, T] of visible(i, j).
 template <typename Visible>
@@ -101,24 +74,6 @@ at::Tensor LinearMemory(const Problem& p, const at::Tensor& q,
   return o;
 }
 
-// q and k of both branches, [B, T, heads, D], as qk.h defines them.
-struct BranchInputs {
-  at::Tensor local, memory;
-};
-
-BranchInputs MakeInputs(const QkPlan& plan, const at::Tensor& x,
-                        const at::Tensor& norm, const at::Tensor& scale) {
-  at::Tensor local = x, memory = x;
-  if (Rotates(plan)) {
-    local = Rotate(x.transpose(1, 2), plan.positions, at::arange(x.size(1)))
-                .transpose(1, 2);
-  }
-  if (Norms(plan)) local = RmsRows(local, plan.eps) * norm;
-  if (plan.norm == QkPlan::Norm::kBefore) memory = local;
-  if (plan.memory_scales) memory = memory * scale;
-  return {local.transpose(1, 2), memory.transpose(1, 2)};
-}
-
 at::Tensor Combined(const Problem& p, const MixerWeights& w, at::Tensor local,
                     at::Tensor memory) {
   const auto normed = [&](const at::Tensor& o, const at::Tensor& scale) {
@@ -156,21 +111,22 @@ at::Tensor AtenMix(const MixerPlan& plan, const MixerWeights& weights,
   const at::Tensor x = qkv.to(wide);
   const int64_t hq = shape.query_heads, hkv = shape.kv_heads;
   const BranchInputs q =
-      MakeInputs(plan.qk, x.narrow(2, 0, hq), weights.qk.norm_q,
-                 weights.qk.memory_q_scale);
+      PlainInputs(plan.qk, x.narrow(2, 0, hq), weights.qk.norm_q,
+                  weights.qk.memory_q_scale, 0);
   const BranchInputs k =
-      MakeInputs(plan.qk, x.narrow(2, hq, hkv), weights.qk.norm_k,
-                 weights.qk.memory_k_scale);
+      PlainInputs(plan.qk, x.narrow(2, hq, hkv), weights.qk.norm_k,
+                  weights.qk.memory_k_scale, 0);
   const auto grouped = [&](const at::Tensor& t) {
-    return t.repeat_interleave(hq / hkv, 1);
+    return t.transpose(1, 2).repeat_interleave(hq / hkv, 1);
   };
-  const at::Tensor v = grouped(x.narrow(2, hq + hkv, hkv).transpose(1, 2));
+  const at::Tensor v = grouped(x.narrow(2, hq + hkv, hkv));
   at::Tensor local, memory;
   if (HasLocal(plan.problem.spec)) {
-    local = Softmax(plan.problem, q.local, grouped(k.local), v);
+    local = Softmax(plan.problem, q.local.transpose(1, 2), grouped(k.local), v);
   }
   if (HasMemory(plan.problem.spec)) {
-    memory = LinearMemory(plan.problem, q.memory, grouped(k.memory), v);
+    memory = LinearMemory(plan.problem, q.memory.transpose(1, 2),
+                          grouped(k.memory), v);
   }
   return Combined(plan.problem, weights, local, memory)
       .transpose(1, 2)

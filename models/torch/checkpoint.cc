@@ -118,6 +118,15 @@ void ReadParameters(const SafeTensorsFile& file, const std::string& path,
   }
 }
 
+// Into a flat tensor that may lie on a device.
+void ReadFlat(const SafeTensorsFile& file, const std::string& path,
+              const ParameterLayout& layout, const std::string& prefix,
+              at::Tensor to) {
+  const at::Tensor host = to.cpu();  // `to` itself where it is the CPU's
+  ReadParameters(file, path, layout, prefix, host);
+  if (!to.is_cpu()) to.copy_(host);
+}
+
 void AddTensor(SafeTensorsWriter* writer, const std::string& name,
                const at::Tensor& t) {
   writer->Add(name, "F32", t.sizes().vec(), t.const_data_ptr(), t.nbytes());
@@ -153,12 +162,16 @@ void SaveCheckpoint(const std::string& path, const RunIdentity& identity,
   writer.SetMetadata("training", identity.training);
   writer.SetMetadata("data", identity.data);
   writer.SetMetadata("step", std::to_string(state.step));
+  // The writer points to them.
+  const at::Tensor parameters = state.parameters.cpu();
+  const at::Tensor first = state.first_moment.cpu();
+  const at::Tensor second = state.second_moment.cpu();
   for (const Parameter& p : layout.parameters) {
-    AddTensor(&writer, p.name, PartOf(state.parameters, p));
+    AddTensor(&writer, p.name, PartOf(parameters, p));
   }
   for (const Parameter& p : layout.parameters) {
-    AddTensor(&writer, kFirstMoment + p.name, PartOf(state.first_moment, p));
-    AddTensor(&writer, kSecondMoment + p.name, PartOf(state.second_moment, p));
+    AddTensor(&writer, kFirstMoment + p.name, PartOf(first, p));
+    AddTensor(&writer, kSecondMoment + p.name, PartOf(second, p));
   }
   writer.Add(kLossCurve, "F32", {static_cast<int64_t>(state.loss_curve.size())},
              state.loss_curve.data(), state.loss_curve.size() * sizeof(float));
@@ -175,9 +188,9 @@ void LoadCheckpoint(const std::string& path, const RunIdentity& identity,
     Refuse(path, fmt::format("has a loss curve of {} steps at step {}",
                              state->loss_curve.size(), state->step));
   }
-  ReadParameters(file, path, layout, "", state->parameters);
-  ReadParameters(file, path, layout, kFirstMoment, state->first_moment);
-  ReadParameters(file, path, layout, kSecondMoment, state->second_moment);
+  ReadFlat(file, path, layout, "", state->parameters);
+  ReadFlat(file, path, layout, kFirstMoment, state->first_moment);
+  ReadFlat(file, path, layout, kSecondMoment, state->second_moment);
 }
 
 LoadedModel LoadModel(const std::string& path) {

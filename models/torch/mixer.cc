@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "kernels/torch/tensor_calls.h"
 #include "kernels/torch/tensor_views.h"
 #include "models/error.h"
 #include "models/torch/aten_mixer.h"
@@ -28,9 +29,9 @@ Problem CallProblem(const MixerPlan& plan, const at::Tensor& qkv, Phase phase) {
 void CheckSupport(const Backend& backend, const Problem& problem) {
   const Support support = backend.Supports(problem);
   if (support.ok()) return;
-  throw UserError(
-      fmt::format("backend {} cannot run this model: {}; choose another one",
-                  backend.name(), support.reason));
+  throw UserError(fmt::format(
+      "backend {} cannot run this model: {}; choose another backend or dtype",
+      backend.name(), support.reason));
 }
 
 // The q and k parts of a [B, T, Hq + Hkv, D] tensor.
@@ -98,8 +99,8 @@ Forwarded RunForward(const MixerPlan& plan, const MixerWeights& weights,
   const Problem problem = CallProblem(plan, qkv, phase);
   CheckSupport(*plan.backend, problem);
   Forwarded f{PrepareQk(plan.qk, qkv, weights.qk), MakeOutputs(problem, qkv)};
-  plan.backend->Forward(problem, MakeBuffers(plan, weights, qkv, f.qk, f.out),
-                        ThreadScratch(plan.backend->WorkspaceBytes(problem)));
+  TensorCalls(*plan.backend, qkv.device())
+      .Forward(problem, MakeBuffers(plan, weights, qkv, f.qk, f.out));
   return f;
 }
 
@@ -136,8 +137,7 @@ Gradients RunBackward(const MixerPlan& plan, const MixerWeights& weights,
   b.dk_memory = memory.k;
   b.d_norm_local = View(d.weights.norm_local);
   b.d_norm_memory = View(d.weights.norm_memory);
-  plan.backend->Backward(problem, b,
-                         ThreadScratch(plan.backend->WorkspaceBytes(problem)));
+  TensorCalls(*plan.backend, qkv.device()).Backward(problem, b);
   if (made) {
     d.weights.qk = PrepareQkBackward(plan.qk, qkv, weights.qk, d_qk, d.qkv);
   }
@@ -245,7 +245,8 @@ KvCache MakeCache(const MixerPlan& plan, at::ScalarType dtype) {
   Problem problem = plan.problem;
   problem.phase = Phase::kExtend;
   problem.dtype = KernelDtype(dtype);
-  return KvCache(problem, BranchesDiffer(plan.qk));
+  return KvCache(problem, BranchesDiffer(plan.qk),
+                 plan.backend->cache_allocator());
 }
 
 at::Tensor MixExtend(const MixerPlan& plan, const MixerWeights& weights,
@@ -257,8 +258,8 @@ at::Tensor MixExtend(const MixerPlan& plan, const MixerWeights& weights,
   const Qk qk = PrepareQk(plan.qk, qkv, weights.qk, cache.length());
   const Outputs out = MakeOutputs(problem, qkv);
   cache.Reserve(tokens);
-  plan.backend->Extend(problem, MakeBuffers(plan, weights, qkv, qk, out), cache,
-                       ThreadScratch(plan.backend->WorkspaceBytes(problem)));
+  TensorCalls(*plan.backend, qkv.device())
+      .Extend(problem, MakeBuffers(plan, weights, qkv, qk, out), cache);
   return out.o;
 }
 

@@ -7,6 +7,7 @@
 #include <numbers>
 #include <optional>
 
+#include "models/torch/plain_ops.h"
 #include "models/torch/row_math.h"
 #include "models/torch/rows.h"
 
@@ -403,16 +404,21 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
 
 at::Tensor Embed(const at::Tensor& tokens, const at::Tensor& previous,
                  const at::Tensor& table, const at::Tensor& shift_table) {
+  if (!table.is_cpu()) {
+    return plain::Embed(tokens, previous, table, shift_table);
+  }
   return EmbedFunction::apply(tokens, previous, table,
                               std::optional<at::Tensor>(shift_table));
 }
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
                    at::ScalarType out) {
+  if (!x.is_cpu()) return plain::RmsNorm(x, weight, eps, out);
   return RmsNormFunction::apply(x, weight, eps, out);
 }
 
 at::Tensor GatedProduct(const at::Tensor& gate_up, Gate gate) {
+  if (!gate_up.is_cpu()) return plain::GatedProduct(gate_up, gate);
   return GatedProductFunction::apply(gate_up, static_cast<int64_t>(gate));
 }
 
@@ -430,6 +436,7 @@ at::Tensor LinearAdd(const at::Tensor& residual, const at::Tensor& x,
 
 at::Tensor MeanCrossEntropy(const at::Tensor& logits,
                             const at::Tensor& targets) {
+  if (!logits.is_cpu()) return plain::MeanCrossEntropy(logits, targets);
   return CrossEntropyFunction::apply(logits, targets);
 }
 

@@ -1,6 +1,8 @@
 // The transformer's differentiable operations, each forward and backward in
-// one pass over memory. Matrices are [rows, width], row-major and contiguous;
-// sums are in fp32 (fp64 for fp64 tensors) whatever the storage type.
+// one pass over memory; where tensors are not on the CPU, by LibTorch's own
+// (plain_ops.h). All tensors of a call are on one device. Matrices are [rows,
+// width], row-major and contiguous; sums are in fp32 (fp64 for fp64 tensors)
+// whatever the storage type.
 #pragma once
 
 #include <ATen/core/Tensor.h>

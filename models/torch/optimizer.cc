@@ -23,11 +23,11 @@ double LearningRate(const TrainOptions& options, int64_t step) {
 }
 
 AdamW::AdamW(const TrainOptions& options, int64_t decayed_elements,
-             int64_t total_elements)
+             int64_t total_elements, at::Device device)
     : options_(options),
       decayed_(decayed_elements),
-      first_(at::zeros({total_elements}, at::kFloat)),
-      second_(at::zeros({total_elements}, at::kFloat)) {}
+      first_(at::zeros({total_elements}, at::device(device))),
+      second_(at::zeros({total_elements}, at::device(device))) {}
 
 double AdamW::Step(int64_t step, at::Tensor& parameters,
                    at::Tensor& gradients) {
@@ -35,7 +35,7 @@ double AdamW::Step(int64_t step, at::Tensor& parameters,
   if (options_.clip > 0 && norm > options_.clip) {
     gradients.mul_(options_.clip / norm);
   }
-  const at::Tensor count = at::full({}, step + 1, at::kFloat);
+  const at::Tensor count = at::full({}, step + 1, parameters.options());
   const auto update = [&](int64_t begin, int64_t end, double weight_decay) {
     if (begin == end) return;
     const auto part = [&](const at::Tensor& t) {

@@ -17,7 +17,7 @@ class AdamW {
  public:
   // The first `decayed_elements` of the buffers get weight decay.
   AdamW(const TrainOptions& options, int64_t decayed_elements,
-        int64_t total_elements);
+        int64_t total_elements, at::Device device);
 
   // Clips the gradients to options.clip (global norm; 0 = never) and updates
   // the parameters; `step` is 0-based. Returns the norm before clipping.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "models/torch/plain_qk.h"
 #include "models/torch/rows.h"
 
 namespace rattn {
@@ -231,6 +232,23 @@ T* DataOrNull(const at::Tensor& t) {
   return t.defined() ? t.mutable_data_ptr<T>() : nullptr;
 }
 
+// As PlainQk, by the loops over rows.
+Qk MakeQk(const QkPlan& plan, const at::Tensor& qkv, const QkWeights& weights,
+          int64_t first_position) {
+  const std::vector<int64_t> shape = {
+      qkv.size(0), qkv.size(1), plan.query_heads + plan.kv_heads, qkv.size(3)};
+  const auto make = [&](bool computed) {
+    return computed ? at::empty(shape, qkv.options()) : at::Tensor();
+  };
+  const Qk made{make(MakesLocal(plan)), make(MakesMemory(plan))};
+  WithElement(qkv.scalar_type(), [&](auto zero) {
+    using T = decltype(zero);
+    Preparer<T>(plan, qkv, weights, first_position)
+        .Forward(DataOrNull<T>(made.local), DataOrNull<T>(made.memory));
+  });
+  return made;
+}
+
 }  // namespace
 
 bool Rotates(const QkPlan& plan) {
@@ -254,16 +272,12 @@ Qk PrepareQk(const QkPlan& plan, const at::Tensor& qkv,
              const QkWeights& weights, int64_t first_position) {
   const int64_t heads = plan.query_heads + plan.kv_heads;
   const at::Tensor given = qkv.narrow(2, 0, heads);
-  const auto make = [&](bool computed) {
-    return computed ? at::empty(given.sizes(), qkv.options()) : at::Tensor();
-  };
-  at::Tensor local = make(MakesLocal(plan)), memory = make(MakesMemory(plan));
-  if (local.defined() || memory.defined()) {
-    WithElement(qkv.scalar_type(), [&](auto zero) {
-      using T = decltype(zero);
-      Preparer<T>(plan, qkv, weights, first_position)
-          .Forward(DataOrNull<T>(local), DataOrNull<T>(memory));
-    });
+  at::Tensor local, memory;
+  if (MakesLocal(plan) || MakesMemory(plan)) {
+    const Qk made = qkv.is_cpu() ? MakeQk(plan, qkv, weights, first_position)
+                                 : PlainQk(plan, qkv, weights, first_position);
+    local = made.local;
+    memory = made.memory;
   }
   if (!local.defined() && plan.local) local = given;
   if (!memory.defined() && plan.memory) memory = given;
@@ -274,6 +288,7 @@ Qk PrepareQk(const QkPlan& plan, const at::Tensor& qkv,
 QkWeights PrepareQkBackward(const QkPlan& plan, const at::Tensor& qkv,
                             const QkWeights& weights, const Qk& d,
                             at::Tensor& d_qkv) {
+  if (!qkv.is_cpu()) return PlainQkBackward(plan, qkv, weights, d, d_qkv);
   const at::Tensor& d_local = plan.local ? d.local : d.memory;
   const at::Tensor& d_memory = plan.local ? d.memory : d.local;
   const at::ScalarType sum_type =

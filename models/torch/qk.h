@@ -1,6 +1,7 @@
 // From the projection's output to the q and k that the mixer's branches read:
 // optional RMS norms per head, rotation ahead of a norm, and the memory
-// branch's learned scales. Plain loops over rows, forward and backward.
+// branch's learned scales. Plain loops over rows, forward and backward; where
+// tensors are not on the CPU, plain_qk.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>

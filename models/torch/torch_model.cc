@@ -19,7 +19,7 @@ int32_t Greedy(std::span<const float> logits) {
 }
 
 std::vector<float> ToVector(const at::Tensor& t) {
-  const at::Tensor f = t.to(at::kFloat).contiguous();
+  const at::Tensor f = t.to(at::kFloat).cpu().contiguous();
   const float* data = f.const_data_ptr<float>();
   return {data, data + f.numel()};
 }
@@ -55,7 +55,8 @@ TorchModel::TorchModel(const ModelConfig& config, const at::Tensor& parameters,
                        const Execution& execution)
     : threads_(execution.threads),
       model_(config, execution),
-      weights_(ViewWeights(config, LayoutOf(config), parameters)) {
+      weights_(ViewWeights(config, LayoutOf(config),
+                           parameters.to(execution.device))) {
   CastMatrices(weights_, execution.dtype);
   model_.set_threads(1);
 }
@@ -88,7 +89,11 @@ std::vector<float> TorchModel::Logits(const Batch& batch,
     }
   };
   at::set_num_threads(threads_);
-  Guarded([&] { at::parallel_for(0, batch.rows, 1, answer_rows); });
+  Guarded([&] {
+    // A device is busy with one row, whose calls queue one behind the other.
+    if (!model_.execution().device.is_cpu()) return answer_rows(0, batch.rows);
+    at::parallel_for(0, batch.rows, 1, answer_rows);
+  });
   return logits;
 }
 

@@ -8,8 +8,8 @@
 namespace rattn {
 
 // Every row of a batch runs by itself and only as far as its last asked place,
-// rows in parallel: its logits depend neither on the other rows nor on the
-// thread count.
+// on the CPU rows in parallel: its logits depend neither on the other rows nor
+// on the thread count.
 class TorchModel : public LanguageModel {
  public:
   // `parameters`: the flat buffer of LayoutOf(config).

@@ -1,10 +1,13 @@
 // The library's one entry: models/runtime.cc looks it up by name.
+#include <fmt/format.h>
 #include <malloc.h>
 #include <torch/version.h>
 
 #include <memory>
 
+#include "kernels/backend.h"
 #include "kernels/torch/torch_backend.h"
+#include "models/error.h"
 #include "models/runtime.h"
 #include "models/torch/checkpoint.h"
 #include "models/torch/guarded.h"
@@ -21,6 +24,17 @@ namespace {
 void KeepFreedMemory() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest it takes
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
+// Their products with weights are kernels of the CPU.
+void RefuseDevice(const std::string& backend) {
+  for (const BackendEntry& entry : BackendList()) {
+    if (entry.name != backend || !entry.on_device) continue;
+    throw UserError(fmt::format(
+        "checkpoints from disk run on the CPU only, not on {}: leave --device "
+        "and --backend out",
+        backend));
+  }
 }
 
 template <typename F>
@@ -65,6 +79,7 @@ class TorchRuntime : public ModelRuntime {
       const std::string& folder, const MixerOverrides& overrides,
       const ExecutionOptions& options) const override {
     return RunModel([&]() -> std::unique_ptr<ScoringModel> {
+      RefuseDevice(options.backend);
       const HfModel model = LoadHfConfig(folder);
       const ModelConfig config = WithOverrides(model.config, overrides);
       const Execution execution(options);

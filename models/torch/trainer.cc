@@ -80,9 +80,12 @@ class Trainer {
       : options_(options),
         layout_(LayoutOf(config)),
         model_(config, execution),
-        adam_(options, layout_.decayed_elements, layout_.total_elements),
-        gradients_(at::zeros({layout_.total_elements}, at::kFloat)) {
-    state_.parameters = InitialParameters(layout_, options.seed);
+        adam_(options, layout_.decayed_elements, layout_.total_elements,
+              execution.device),
+        gradients_(
+            at::zeros({layout_.total_elements}, at::device(execution.device))) {
+    state_.parameters =
+        InitialParameters(layout_, options.seed).to(execution.device);
     state_.first_moment = adam_.first_moment();
     state_.second_moment = adam_.second_moment();
     weights_ = ViewWeights(config, layout_, state_.parameters, gradients_);
@@ -96,8 +99,9 @@ class Trainer {
     const TokenBlock tokens =
         MakeTokens(batch.tokens, batch.rows, batch.length, vocab);
     const Labels labels = LabelsOf(batch, vocab);
-    const at::Tensor loss = MeanCrossEntropy(
-        model_.Logits(weights_, tokens, labels.places), labels.targets);
+    const at::Tensor loss =
+        MeanCrossEntropy(model_.Logits(weights_, tokens, labels.places),
+                         labels.targets.to(model_.execution().device));
     gradients_.zero_();
     torch::autograd::backward({loss}, {});
     adam_.Step(state_.step, state_.parameters, gradients_);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "kernels/torch/torch_device.h"
 #include "models/error.h"
 #include "models/torch/experts.h"
 #include "models/torch/ops.h"
@@ -35,6 +36,15 @@ const Backend* FindMixerBackend(const std::string& name) {
   return backend;
 }
 
+at::Device UsableDevice(const Backend* backend) {
+  const at::Device device = DeviceOf(backend);
+  if (const std::string reason = WhyUnusable(device); !reason.empty()) {
+    throw UserError(
+        fmt::format("models cannot run on {}: {}", device.str(), reason));
+  }
+  return device;
+}
+
 void CheckConfig(const ModelConfig& config) {
   if (config.vocab_size < 1) {
     throw UserError(fmt::format(
@@ -53,6 +63,7 @@ Gate GateOf(const std::string& ffn) {
 Execution::Execution(const ExecutionOptions& options)
     : backend_name(options.backend),
       backend(FindMixerBackend(options.backend)),
+      device(UsableDevice(backend)),
       dtype(ComputeType(options.dtype)),
       threads(options.threads),
       batch(options.batch) {
@@ -110,7 +121,8 @@ at::Tensor Transformer::Multiply(const at::Tensor& x, const at::Tensor& weight,
 
 at::Tensor Transformer::InputOf(const ModelWeights& weights,
                                 const TokenBlock& tokens) const {
-  at::Tensor x = Embed(tokens.tokens, tokens.previous, weights.embedding,
+  at::Tensor x = Embed(tokens.tokens.to(execution_.device),
+                       tokens.previous.to(execution_.device), weights.embedding,
                        weights.shift_embedding);
   if (x.scalar_type() == at::kBFloat16) x = x.to(at::kFloat);
   return config_.embedding_scale == 1 ? x : x * config_.embedding_scale;
@@ -177,8 +189,9 @@ at::Tensor Transformer::Run(const ModelWeights& weights,
     at::Tensor o = mix(i, Qkv(w, h));
     // Nothing mixes tokens from here on: the rest is for the asked places.
     if (i + 1 == config_.layers && places.defined()) {
-      o = o.index_select(0, places);
-      x = x.index_select(0, places);
+      const at::Tensor asked = places.to(execution_.device);
+      o = o.index_select(0, asked);
+      x = x.index_select(0, asked);
     }
     x = AddBlock(x, o, w.attention_out, w.attention_out_bias,
                  w.attention_post_norm);

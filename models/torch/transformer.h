@@ -20,17 +20,19 @@
 namespace rattn {
 
 // Where and how a model runs, from ExecutionOptions. Throws UserError for an
-// unknown backend or dtype.
+// unknown backend or dtype, or a backend on a device that LibTorch cannot use.
 struct Execution {
   explicit Execution(const ExecutionOptions& options);
   std::string backend_name;
   const Backend* backend = nullptr;  // nullptr = plain LibTorch operations
+  at::Device device;                 // the backend's
   at::ScalarType dtype;              // of matrix products and mixers
   int threads = 1;
   int64_t batch = 0;  // as ExecutionOptions has it
 };
 
-// Token ids of B sequences of T tokens, and what precedes each token.
+// Token ids, on the CPU, of B sequences of T tokens, and what precedes each
+// token.
 struct TokenBlock {
   at::Tensor tokens;    // int32 [B T]
   at::Tensor previous;  // int32 [B T], -1 = none

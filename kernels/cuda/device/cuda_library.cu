@@ -58,15 +58,43 @@ const char* BackwardFromHost(const Problem& problem, const Buffers& buffers) {
 const char* ExtendFromHost(const Problem& problem, const Buffers& buffers,
                            const CacheViews& cache) {
   HostTensors tensors(buffers, CudaExtendBytes(problem), kHostStream);
-  tensors.BringCache(cache);
   if (tensors.error() != cudaSuccess) return Text(tensors.error());
-  return Finish(&tensors, Extend(problem, tensors.device(), tensors.cache(),
+  return Finish(&tensors, Extend(problem, tensors.device(), cache,
                                  tensors.workspace(), kHostStream));
 }
 
-constexpr CudaLibrary kLibrary = {Forward,          Backward,
-                                  Extend,           ForwardFromHost,
-                                  BackwardFromHost, ExtendFromHost};
+const char* Allocate(size_t bytes, void** data) {
+  return Text(cudaMalloc(data, bytes));
+}
+
+// Waits, as cudaMalloc's counterpart does, for what still uses the memory.
+void Free(void* data) { cudaFree(data); }
+
+// Calls of this library may be on any stream.
+template <typename Operation>
+const char* Alone(const Operation& operation) {
+  cudaError_t error = cudaDeviceSynchronize();
+  if (error == cudaSuccess) error = operation();
+  if (error == cudaSuccess) error = cudaDeviceSynchronize();
+  return Text(error);
+}
+const char* Zero(void* data, size_t bytes) {
+  return Alone([=] { return cudaMemset(data, 0, bytes); });
+}
+const char* Copy(void* to, const void* from, size_t bytes) {
+  return Alone([=] { return cudaMemcpy(to, from, bytes, cudaMemcpyDefault); });
+}
+
+constexpr CudaLibrary kLibrary = {Forward,
+                                  Backward,
+                                  Extend,
+                                  ForwardFromHost,
+                                  BackwardFromHost,
+                                  ExtendFromHost,
+                                  Allocate,
+                                  Free,
+                                  Zero,
+                                  Copy};
 
 }  // namespace
 }  // namespace rattn::cuda

@@ -56,32 +56,6 @@ HostTensors::~HostTensors() {
   for (void* memory : taken_) cudaFreeAsync(memory, stream_);
 }
 
-void HostTensors::BringCache(const CacheViews& host) {
-  cache_ = host;
-  for (CacheTensor* tensor : {&cache_.k, &cache_.v, &cache_.k_memory}) {
-    BringTensor(tensor);
-  }
-  for (TensorView* view :
-       {&cache_.state, &cache_.key_sum, &cache_.pending_rows}) {
-    BringView(view, true);
-  }
-}
-
-void HostTensors::BringTensor(CacheTensor* tensor) {
-  const size_t page_bytes = tensor->page ? SpanBytes(tensor->page) : 0;
-  BringView(&tensor->sinks, true);
-  BringView(&tensor->ring, true);
-  if (tensor->page_count == 0) return;
-  // The list is read by a copy that is only queued here.
-  std::vector<void*>& pages = page_lists_.emplace_back();
-  for (int64_t page = 0; page < tensor->page_count; ++page) {
-    pages.push_back(Bring(tensor->pages[page], page_bytes, true));
-  }
-  tensor->page.data = pages[0];
-  tensor->pages = static_cast<void**>(
-      Bring(pages.data(), pages.size() * sizeof(void*), false));
-}
-
 // Outputs are brought, too: what lies in their gaps must survive.
 void HostTensors::BringView(TensorView* view, bool written) {
   if (!*view || view->NumElements() == 0) return;

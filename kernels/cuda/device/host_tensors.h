@@ -5,7 +5,6 @@
 
 #include <vector>
 
-#include "kernels/cuda/cache_views.h"
 #include "kernels/problem.h"
 
 namespace rattn::cuda {
@@ -20,9 +19,6 @@ class HostTensors {
 
   const Buffers& device() const { return device_; }
   Workspace workspace() const { return workspace_; }
-  // Queues the copies of a cache to the device.
-  void BringCache(const CacheViews& host);
-  const CacheViews& cache() const { return cache_; }
   // Queues the copies of what passes write back.
   void CopyOutputsBack();
   cudaError_t error() const { return error_; }
@@ -38,13 +34,10 @@ class HostTensors {
   void Copy(void* to, const void* from, size_t bytes);
   void* Bring(void* host, size_t bytes, bool written);
   void BringView(TensorView* view, bool written);
-  void BringTensor(CacheTensor* tensor);
 
   cudaStream_t stream_;
   Buffers device_;
-  CacheViews cache_;
   std::vector<Written> written_;
-  std::vector<std::vector<void*>> page_lists_;
   Workspace workspace_;
   std::vector<void*> taken_;
   cudaError_t error_ = cudaSuccess;

@@ -1,5 +1,6 @@
 // Calls on tensors that stay on the device, timed there by events.
 #include <memory>
+#include <vector>
 
 #include "kernels/cuda/cuda_library.h"
 #include "kernels/cuda/device/host_tensors.h"
@@ -18,11 +19,8 @@ const char* Text(cudaError_t error) {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
-size_t WorkspaceBytes(const Problem& problem) {
-  const size_t forward = CudaForwardBytes(problem);
-  if (problem.phase != Phase::kTrain) return forward;
-  const size_t backward = CudaBackwardBytes(problem);
-  return forward > backward ? forward : backward;
+bool UsesCache(const Problem& problem) {
+  return problem.phase == Phase::kExtend || problem.phase == Phase::kDecode;
 }
 
 class Event {
@@ -67,11 +65,20 @@ class Flush {
 }  // namespace
 
 struct TimedCall {
-  TimedCall(const Problem& p, const Buffers& buffers)
-      : problem(p), tensors(buffers, WorkspaceBytes(p), kStream) {}
+  TimedCall(const Problem& p, const Buffers& buffers,
+            std::span<const CacheViews> views)
+      : problem(p),
+        tensors(buffers, CudaWorkspaceBytes(p), kStream),
+        caches(views.begin(), views.end()) {}
 
   const char* Queue() {
     const CudaLibrary& library = *RattnCudaLibrary();
+    if (UsesCache(problem)) {
+      const CacheViews& cache = caches[next_cache];
+      next_cache = (next_cache + 1) % caches.size();
+      return library.extend(problem, tensors.device(), cache,
+                            tensors.workspace(), kStream);
+    }
     const char* failure = library.forward(problem, tensors.device(),
                                           tensors.workspace(), kStream);
     if (failure != nullptr || problem.phase != Phase::kTrain) return failure;
@@ -97,6 +104,8 @@ struct TimedCall {
 
   Problem problem;
   HostTensors tensors;
+  std::vector<CacheViews> caches;
+  size_t next_cache = 0;
   Flush flush;
   Event start, stop;
 };
@@ -104,10 +113,11 @@ struct TimedCall {
 namespace {
 
 const char* Bring(const Problem& problem, const Buffers& buffers,
-                  TimedCall** call) {
+                  std::span<const CacheViews> caches, TimedCall** call) {
+  if (UsesCache(problem) && caches.empty()) return "no cache was given";
   // HostTensors keeps a reference to the host's buffers until it copies back,
   // which a timed call never does.
-  auto made = std::make_unique<TimedCall>(problem, buffers);
+  auto made = std::make_unique<TimedCall>(problem, buffers, caches);
   if (const char* failure = Text(made->tensors.error())) return failure;
   *call = made.release();
   return Text(cudaStreamSynchronize(kStream));

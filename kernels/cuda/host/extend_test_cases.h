@@ -34,8 +34,10 @@ inline void ExpectSameValues(const Problem& problem, const KvCache& cache,
 
 // Through a cache, keys are rounded once more after their rotation, so results
 // are held to twice the error of the reference on such a cache, token by token.
-inline void CheckPieces(const Problem& problem, const TestOptions& options,
-                        const std::vector<Pieces>& splits) {
+// `on`: null for the kernels executed on the CPU.
+inline void CheckPiecesOn(const Backend* on, const Problem& problem,
+                          const TestOptions& options,
+                          const std::vector<Pieces>& splits) {
   if (problem.shape.query_len != problem.shape.key_len) return;
   const bool separate = options.separate_memory;
   TestTensors whole(problem, options, 12);
@@ -59,7 +61,8 @@ inline void CheckPieces(const Problem& problem, const TestOptions& options,
     SCOPED_TRACE("pieces of " + std::to_string(pieces[0]));
     TestTensors parts(problem, options, 12);
     Findings findings;
-    const KvCache cache = RunExtend(HostBackend(&findings), problem,
+    const HostBackend host(&findings);
+    const KvCache cache = RunExtend(on != nullptr ? *on : host, problem,
                                     parts.buffers, pieces, separate);
     ASSERT_EQ(findings.Text(), "");
     ExpectSameValues(problem, cache, reference);
@@ -73,6 +76,11 @@ inline void CheckPieces(const Problem& problem, const TestOptions& options,
                 1e-2);
     }
   }
+}
+
+inline void CheckPieces(const Problem& problem, const TestOptions& options,
+                        const std::vector<Pieces>& splits) {
+  CheckPiecesOn(nullptr, problem, options, splits);
 }
 
 }  // namespace rattn::cuda

@@ -1,7 +1,5 @@
 #include "kernels/cuda/host/host_backend.h"
 
-#include <algorithm>
-
 #include "kernels/cuda/support.h"
 
 namespace rattn::cuda {
@@ -11,12 +9,7 @@ Support HostBackend::Supports(const Problem& problem) const {
 }
 
 size_t HostBackend::WorkspaceBytes(const Problem& problem) const {
-  if (problem.phase == Phase::kExtend || problem.phase == Phase::kDecode) {
-    return CudaExtendBytes(problem);
-  }
-  const size_t forward = CudaForwardBytes(problem);
-  if (problem.phase != Phase::kTrain) return forward;
-  return std::max(forward, CudaBackwardBytes(problem));
+  return CudaWorkspaceBytes(problem);
 }
 
 }  // namespace rattn::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cache_views.h"
 #include "kernels/cuda/host/findings.h"
 
 namespace rattn::cuda {
@@ -22,6 +23,9 @@ class HostBackend : public Backend {
                 Workspace workspace) const override;
   void Extend(const Problem& problem, const Buffers& buffers, KvCache& cache,
               Workspace workspace) const override;
+  // The same without AdvanceCache.
+  void Extend(const Problem& problem, const Buffers& buffers,
+              const CacheViews& cache, Workspace workspace) const;
 
  private:
   Findings* findings_;

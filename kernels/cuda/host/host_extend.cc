@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "kernels/cuda/cache_views.h"
 #include "kernels/cuda/extend_plan.h"
 #include "kernels/cuda/host/host_backend.h"
@@ -9,10 +7,13 @@ namespace rattn::cuda {
 
 void HostBackend::Extend(const Problem& problem, const Buffers& buffers,
                          KvCache& cache, Workspace workspace) const {
-  std::vector<void*> pages;
-  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_,
-                            ViewsOf(problem, cache, &pages));
+  Extend(problem, buffers, ViewsOf(problem, cache), workspace);
   AdvanceCache(problem, &cache);
+}
+
+void HostBackend::Extend(const Problem& problem, const Buffers& buffers,
+                         const CacheViews& cache, Workspace workspace) const {
+  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_, cache);
 }
 
 }  // namespace rattn::cuda
