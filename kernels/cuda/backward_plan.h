@@ -168,7 +168,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.dv = to->dv = TakeRows(s.key_len, s.kv_heads, kDim);
     using Q = SoftmaxBackwardQ<T, kDim>;
     launcher_->template Run<Q>(
-        this->OfHeads(this->BlocksOf(s.query_len, Q::CutOf(params.group)),
+        this->OfHeads(this->BlocksOf(s.query_len, {params.group, Q::kRows}),
                       s.kv_heads, Q::kSharedBytes),
         params);
     if constexpr (kDim > 128) {

@@ -76,7 +76,7 @@ class BranchPlan : protected PlanBase<T, Launcher> {
     FillOutput(b_.o_local, &params);
     launcher_->template Run<Kernel>(
         this->OfHeads(
-            this->BlocksOf(p_.shape.query_len, Kernel::CutOf(params.group)),
+            this->BlocksOf(p_.shape.query_len, {params.group, Kernel::kRows}),
             p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
     return params.o_wide;

@@ -62,7 +62,7 @@ class ForwardPlan : private BranchPlan<T, Launcher> {
     params.weight = this->BranchWeight();
     this->launcher_->template Run<Kernel>(
         this->OfHeads(this->BlocksOf(p_.shape.query_len,
-                                     Kernel::Local::CutOf(params.local.group)),
+                                     {params.local.group, Kernel::kRows}),
                       p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
   }

@@ -77,7 +77,7 @@ struct SoftmaxBackwardQ {
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const Sequence s = SequenceOf(x, p.pack, CutOf(p.group), x.block(0),
+    const Sequence s = SequenceOf(x, p.pack, {p.group, kRows}, x.block(0),
                                   p.query_len, p.key_len);
     const QueryRows rows = RowsOfGroup(x.block(1), p.group, p.heads,
                                        s.query_len, s.key_len, s.first_token)
@@ -86,8 +86,6 @@ struct SoftmaxBackwardQ {
     Pass<Exec> pass(x, p, rows);
     pass.Run();
   }
-
-  static constexpr Cut CutOf(int group) { return {group, kRows, 1}; }
 
   template <class Exec>
   class Pass {

@@ -69,10 +69,9 @@ struct SoftmaxForward {
 
   template <class Exec>
   RATTN_FN static Sequence SequenceOfBlock(Exec& x, const Params& p) {
-    return SequenceOf(x, p.pack, CutOf(p.group), x.block(0), p.query_len,
+    return SequenceOf(x, p.pack, {p.group, kRows}, x.block(0), p.query_len,
                       p.key_len);
   }
-  static constexpr Cut CutOf(int group) { return {group, kRows, 1}; }
   // Those of the block.
   template <class Exec>
   RATTN_FN static QueryRows RowsOf(Exec& x, const Params& p,
