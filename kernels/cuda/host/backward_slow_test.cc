@@ -19,12 +19,12 @@ TEST(CudaBackwardSlow, TilesMatchTheReference) {
 TEST(CudaBackwardSlow, PacksMatchTheReference) {
   ForEachCudaProblem(cpu_test::SmallPacks(), 1, CheckBackward);
   ForEachCudaProblem(TilePacks(), 1, CheckBackward);
-  ForEachCudaProblem(cpu_test::LargePacks(), 3, CheckBackward);
+  ForEachCudaProblem(cpu_test::LargePacks(), 7, CheckBackward);
 }
 TEST(CudaBackwardSlow, PacksEqualCallsOnTheirSequences) {
   ForEachCudaProblem(cpu_test::SmallPacks(), 1, CheckPack);
-  ForEachCudaProblem(TilePacks(), 1, CheckPack);
-  ForEachCudaProblem(cpu_test::LargePacks(), 5, CheckPack);
+  ForEachCudaProblem(TilePacks(), 3, CheckPack);
+  ForEachCudaProblem(cpu_test::LargePacks(), 13, CheckPack);
 }
 
 }  // namespace
