@@ -63,7 +63,7 @@ struct LinearShape {
   }
   RATTN_FN QueryRows Keys(int head) const {
     return {.first = 0,
-            .count = key_len,
+            .count = static_cast<int>(key_len),
             .heads = 1,
             .first_head = head,
             .offset = 0,
