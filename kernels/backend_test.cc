@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "kernels/catalog.h"
 
@@ -125,6 +126,37 @@ TEST(CheckProblem, NamesWhatIsWrong) {
     Problem problem = GoodProblem();
     c.edit(problem);
     EXPECT_THAT(CheckProblem(problem).reason, HasSubstr(c.expected));
+  }
+}
+
+TEST(CheckProblem, NamesWhatIsWrongWithAPack) {
+  struct Case {
+    const char* expected;  // empty: nothing
+    std::vector<int64_t> cu_seqlens;
+    std::function<void(Problem&)> edit = [](Problem&) {};
+  };
+  const Case cases[] = {
+      {"", {0, 5}},
+      {"", {0, 0, 2, 2, 3, 5, 5}},
+      {"from 0 to the 5 tokens, got 1 .. 5", {1, 5}},
+      {"from 0 to the 5 tokens, got 0 .. 4", {0, 2, 4}},
+      {"from 0 to the 5 tokens, got 0 .. 0", {0}},
+      {"not decrease, got 2 after 3", {0, 3, 2, 5}},
+      {"not decrease, got 5 after 9", {0, 9, 5}},
+      {"batch of 1, got 2", {0, 5}, [](Problem& p) { p.shape.batch = 2; }},
+      {"as many queries as keys, got 4 and 5",
+       {0, 5},
+       [](Problem& p) { p.shape.query_len = 4; }},
+      {"without a cache", {0, 5}, [](Problem& p) { p.phase = Phase::kExtend; }},
+  };
+  for (const Case& c : cases) {
+    Problem problem = GoodProblem();
+    problem.shape.batch = 1;
+    problem.cu_seqlens = c.cu_seqlens;
+    c.edit(problem);
+    const std::string reason = CheckProblem(problem).reason;
+    EXPECT_THAT(reason, HasSubstr(c.expected));
+    EXPECT_EQ(*c.expected == 0, reason.empty()) << reason;
   }
 }
 

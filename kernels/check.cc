@@ -1,8 +1,10 @@
 // CheckProblem and CheckBuffers: one wording for what no backend can do.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <string>
 
 #include "kernels/backend.h"
@@ -116,6 +118,33 @@ std::string CheckPhase(const Problem& p) {
   return "";
 }
 
+std::string CheckPack(const Problem& p) {
+  const auto& offsets = p.cu_seqlens;
+  if (offsets.empty()) return "";
+  const Shape& s = p.shape;
+  if (p.phase != Phase::kForward && p.phase != Phase::kTrain) {
+    return "cu_seqlens pack sequences without a cache: forward and train only";
+  }
+  if (s.batch != 1) {
+    return fmt::format("cu_seqlens need a batch of 1, got {}", s.batch);
+  }
+  if (s.query_len != s.key_len) {
+    return fmt::format("cu_seqlens need as many queries as keys, got {} and {}",
+                       s.query_len, s.key_len);
+  }
+  if (offsets.size() < 2 || offsets.front() != 0 ||
+      offsets.back() != s.key_len) {
+    return fmt::format(
+        "cu_seqlens must go from 0 to the {} tokens, got {} .. {}", s.key_len,
+        offsets.front(), offsets.back());
+  }
+  const auto down = std::adjacent_find(offsets.begin(), offsets.end(),
+                                       std::greater<int64_t>());
+  if (down == offsets.end()) return "";
+  return fmt::format("cu_seqlens must not decrease, got {} after {}", down[1],
+                     down[0]);
+}
+
 std::string CheckNumbers(const Problem& p) {
   if (!std::isfinite(p.local_scale) || !std::isfinite(p.memory_scale)) {
     return "local_scale and memory_scale must be finite";
@@ -218,7 +247,8 @@ struct BufferShapes {
         row{p.shape.batch, p.shape.query_len, p.shape.query_heads, 1},
         norm{1, 1, p.shape.query_heads, p.shape.value_dim},
         sink{1, 1, 1, p.shape.query_heads},
-        state{p.shape.batch, StateHeads(p), FeatureDim(p), p.shape.value_dim} {}
+        state{SequenceCount(p), StateHeads(p), FeatureDim(p),
+              p.shape.value_dim} {}
   Axes q, k, v, o, row, norm, sink, state;
 };
 
@@ -297,9 +327,10 @@ Support RefuseSoftcap(const Problem& problem) {
 }
 
 Support CheckProblem(const Problem& problem) {
-  for (std::string reason : {CheckShape(problem.shape),
-                             CheckSpec(problem.spec, problem.shape.query_heads),
-                             CheckPhase(problem), CheckNumbers(problem)}) {
+  for (std::string reason :
+       {CheckShape(problem.shape),
+        CheckSpec(problem.spec, problem.shape.query_heads), CheckPhase(problem),
+        CheckPack(problem), CheckNumbers(problem)}) {
     if (!reason.empty()) return {std::move(reason)};
   }
   return {};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/sequences.h"
 #include "kernels/window.h"
 
 namespace rattn {
@@ -214,9 +215,29 @@ double ForwardBytes(const Problem& p, int64_t context, const Factors& f) {
   return f.batch * bytes;
 }
 
+// Of a pack, sequence by sequence.
+template <typename CostOf>
+Cost SumOverSequences(const Problem& pack, const CostOf& cost_of) {
+  Cost sum;
+  for (int64_t i = 0; i < SequenceCount(pack); ++i) {
+    const Problem p = SequenceProblem(pack, i);
+    if (p.shape.key_len == 0) continue;
+    const Cost one = cost_of(p);
+    sum.useful_flops += one.useful_flops;
+    sum.executed_flops += one.executed_flops;
+    sum.exps += one.exps;
+    sum.bytes += one.bytes;
+  }
+  return sum;
+}
+
 }  // namespace
 
 Cost ForwardCost(const Problem& p, int64_t context) {
+  if (!p.cu_seqlens.empty()) {
+    return SumOverSequences(
+        p, [](const Problem& one) { return ForwardCost(one); });
+  }
   const Counts counts = Count(p, context);
   const Factors f(p);
   const double pair = 2 * (f.dim + f.value_dim) * f.local_heads;
@@ -234,6 +255,7 @@ Cost ForwardCost(const Problem& p, int64_t context) {
 }
 
 Cost BackwardCost(const Problem& p) {
+  if (!p.cu_seqlens.empty()) return SumOverSequences(p, BackwardCost);
   const Counts counts = Count(p, 0);
   const Factors f(p);
   const double pair = 2 * (3 * f.dim + 2 * f.value_dim) * f.local_heads;

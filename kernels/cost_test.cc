@@ -193,6 +193,18 @@ TEST(Cost, PublishedRatios) {
   EXPECT_NEAR(ForwardCost(p).executed_flops / window.useful_flops, 0.87, 0.01);
 }
 
+TEST(Cost, APackCostsWhatItsSequencesDo) {
+  constexpr int64_t kPack[] = {0, 2, 2, 5};
+  Problem p;
+  p.spec.local = {.kind = LocalKind::kCausal};
+  p.shape = MakeShape(1, 2, 1, 5, 5, 16, 8);
+  p.cu_seqlens = kPack;
+  const double pairs = 2 * (3 + 6);
+  EXPECT_EQ(ForwardCost(p).useful_flops, pairs * 2 * (16 + 8));
+  EXPECT_EQ(BackwardCost(p).useful_flops, pairs * 2 * (3 * 16 + 2 * 8));
+  EXPECT_EQ(ForwardCost(p).exps, pairs);
+}
+
 TEST(Cost, CacheBytesAreWhatACacheAllocates) {
   for (const Variant& variant : Catalog()) {
     for (Dtype dtype : {Dtype::kF32, Dtype::kBF16, Dtype::kF64}) {

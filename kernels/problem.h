@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "kernels/mixer_spec.h"
@@ -62,6 +63,14 @@ struct Problem {
   double local_softcap = 0;
   double memory_scale = 1;  // multiplies phi(q), in the normalizer as well
   Tiling tiling;
+  // n + 1 offsets of a pack: several sequences behind one another along the
+  // token axis, as FlashAttention's varlen functions take them. Sequence i has
+  // the tokens [cu_seqlens[i], cu_seqlens[i + 1]), none if they are equal, and
+  // is computed as if it were alone: positions, windows, sinks and states begin
+  // at its first token. The first is 0, the last query_len = key_len, batch is
+  // 1; kForward and kTrain only. Empty: no pack. Memory of the host, also for
+  // backends on a device, and only read during calls.
+  std::span<const int64_t> cu_seqlens;
   // initial_state and final_state have query_heads heads, not kv_heads: a
   // start state learned per query head (axlearn). Costs group-size times more.
   bool state_per_query_head = false;
@@ -74,6 +83,11 @@ inline int64_t FeatureDim(const Problem& p) {
 inline int64_t StateHeads(const Problem& p) {
   return p.state_per_query_head ? p.shape.query_heads : p.shape.kv_heads;
 }
+// Sequences of a call: axis 0 of states.
+inline int64_t SequenceCount(const Problem& p) {
+  return p.cu_seqlens.empty() ? p.shape.batch
+                              : static_cast<int64_t>(p.cu_seqlens.size()) - 1;
+}
 int64_t AbsorbEvery(const Problem& p);  // with the default; in kv_cache.cc
 // A token that waits for its absorption, as kept: phi(k), then v.
 inline int64_t PendingDim(const Problem& p) {
@@ -82,10 +96,10 @@ inline int64_t PendingDim(const Problem& p) {
 inline int64_t GroupSize(const Shape& s) { return s.query_heads / s.kv_heads; }
 
 // Tensors of a call. B batch, Tq/Tk query_len/key_len, Hq/Hkv heads, D
-// head_dim, Dv value_dim, F features, Hs = StateHeads. Marked dtype p: the
-// problem's; others are always fp32 (fp64 when the problem is fp64). Absent
-// optional inputs mean zero states, unit norm scales, no sink logit; absent
-// outputs are not computed.
+// head_dim, Dv value_dim, F features, Hs = StateHeads, N = SequenceCount.
+// Marked dtype p: the problem's; others are always fp32 (fp64 when the problem
+// is fp64). Absent optional inputs mean zero states, unit norm scales, no sink
+// logit; absent outputs are not computed.
 struct Buffers {
   // Inputs, dtype p.
   TensorView q;         // [B, Tq, Hq, D]
@@ -97,12 +111,12 @@ struct Buffers {
   TensorView norm_local;     // optional [1, 1, Hq, Dv]
   TensorView norm_memory;    // optional [1, 1, Hq, Dv]
   TensorView sink_logit;     // optional [1, 1, 1, Hq]: in the denominator only
-  TensorView initial_state;  // optional [B, Hs, F, Dv]
+  TensorView initial_state;  // optional [N, Hs, F, Dv]
 
   // Outputs of Forward.
   TensorView o;  // dtype p [B, Tq, Hq, Dv]
   // What o of the last query read from the memory: initial_state plus the
-  // tokens 0..Tk-1-MemoryDelay. fp32 [B, Hs, F, Dv].
+  // tokens 0..Tk-1-MemoryDelay. fp32 [N, Hs, F, Dv].
   TensorView final_state;
   TensorView max_logits;  // fp32 [B, Tq, Hq, 1]: row maximum of scaled scores
 
@@ -116,7 +130,7 @@ struct Buffers {
   TensorView d_final_state;  // optional fp32
   // Backward: outgoing gradients, overwritten, shapes of their inputs. dq, dk,
   // dv dtype p; with q_memory present the memory branch's go to dq_memory and
-  // dk_memory.
+  // dk_memory. Those of norms and sink logits sum over all sequences.
   TensorView dq, dk, dv, dq_memory, dk_memory;
   TensorView d_norm_local, d_norm_memory, d_sink_logit, d_initial_state;
 };

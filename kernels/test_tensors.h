@@ -49,8 +49,8 @@ class TestTensors {
     const Axes row = {s.batch, s.query_len, s.query_heads, 1};
     const Axes norm = {1, 1, s.query_heads, s.value_dim};
     const Axes sink = {1, 1, 1, s.query_heads};
-    const Axes state = {s.batch, StateHeads(problem), FeatureDim(problem),
-                        s.value_dim};
+    const Axes state = {SequenceCount(problem), StateHeads(problem),
+                        FeatureDim(problem), s.value_dim};
     Buffers& b = buffers;
     b.q = Random(q, problem.dtype, options.scale);
     b.k = Random(k, problem.dtype, options.scale);

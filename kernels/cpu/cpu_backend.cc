@@ -11,9 +11,9 @@
 #include "kernels/cpu/combine.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/pack_calls.h"
 #include "kernels/cpu/softmax_attention.h"
-#include "kernels/window.h"
+#include "kernels/cpu/useful_threads.h"
 
 namespace rattn {
 namespace {
@@ -113,27 +113,11 @@ struct OutputGradients {
   TensorView local, memory;
 };
 
-// The problem on as many threads as its work keeps busy: a team costs some
-// microseconds, and results do not depend on it. `context` counts the cached
-// tokens.
+// The problem on as many threads as its work keeps busy. `context` counts the
+// cached tokens.
 Problem WithUsefulThreads(const Problem& problem, int64_t context) {
-  constexpr double kProductsPerThread = 5e5;
-  const Shape& s = problem.shape;
-  const double keys = static_cast<double>(
-      std::min(LocalWindow(problem.spec.local) + SinkCount(problem.spec.local),
-               context + s.key_len));
-  double products = 0;
-  if (HasLocal(problem.spec)) products += keys;
-  if (HasMemory(problem.spec)) {
-    products += static_cast<double>(FeatureDim(problem));
-  }
-  products *= static_cast<double>(s.head_dim + s.value_dim) *
-              static_cast<double>(s.batch) * static_cast<double>(s.query_len) *
-              static_cast<double>(s.query_heads);
   Problem useful = problem;
-  useful.threads =
-      static_cast<int>(std::clamp(products / kProductsPerThread, 1.0,
-                                  static_cast<double>(problem.threads)));
+  useful.threads = UsefulThreads(problem, context);
   return useful;
 }
 
@@ -211,6 +195,7 @@ class Cpu : public Backend {
   // Calls may use fewer threads than they are given, and fewer can need more:
   // work is then divided in another way.
   size_t WorkspaceBytes(const Problem& whole) const override {
+    if (!whole.cu_seqlens.empty()) return PackBytes(*this, whole);
     size_t most = 0;
     Problem problem = whole;
     for (problem.threads = 1; problem.threads <= whole.threads;
@@ -222,6 +207,10 @@ class Cpu : public Backend {
 
   void Forward(const Problem& whole, const Buffers& buffers,
                Workspace workspace) const override {
+    if (!whole.cu_seqlens.empty()) {
+      ForwardPack(*this, whole, buffers, workspace);
+      return;
+    }
     const Problem problem = WithUsefulThreads(whole, 0);
     if (fuse_ && UsesBf16Fused(problem)) {
       FusedForward(problem, buffers, workspace);
@@ -242,6 +231,10 @@ class Cpu : public Backend {
 
   void Backward(const Problem& whole, const Buffers& buffers,
                 Workspace workspace) const override {
+    if (!whole.cu_seqlens.empty()) {
+      BackwardPack(*this, whole, buffers, workspace);
+      return;
+    }
     const Problem problem = WithUsefulThreads(whole, 0);
     const MixerSpec& spec = problem.spec;
     Arena arena(workspace.data);

@@ -149,6 +149,21 @@ TEST(CpuBackend, MaximaThatKeepMoving) {
   }
 }
 
+std::vector<std::vector<double>> OutputsOfTraining(const Problem& problem,
+                                                   const TestOptions& options) {
+  TestTensors tensors(problem, options, 15);
+  RunForward(*CpuBackend(), problem, tensors.buffers);
+  RunBackward(*CpuBackend(), problem, tensors.buffers);
+  std::vector<std::vector<double>> all = {Values(tensors.buffers.d_sink_logit)};
+  for (const NamedTensor& t : kForwardOutputs) {
+    all.push_back(Values(tensors.buffers.*t.tensor));
+  }
+  for (const NamedTensor& t : kGradients) {
+    all.push_back(Values(tensors.buffers.*t.tensor));
+  }
+  return all;
+}
+
 // Enough work for several threads in every pass.
 TEST(CpuBackend, ThreadsDoNotChangeABit) {
   const std::vector<Case> cases = {
@@ -167,24 +182,55 @@ TEST(CpuBackend, ThreadsDoNotChangeABit) {
     for (int threads : {1, 3}) {
       Problem p = problem;
       p.threads = threads;
-      TestTensors tensors(p, options, 15);
-      RunForward(*CpuBackend(), p, tensors.buffers);
-      RunBackward(*CpuBackend(), p, tensors.buffers);
+      std::vector<std::vector<double>> all = OutputsOfTraining(p, options);
       TestTensors parts(p, options, 15);
       RunExtend(*CpuBackend(), p, parts.buffers, {299},
                 options.separate_memory);
-      std::vector<std::vector<double>> all = {
-          Values(parts.buffers.o), Values(tensors.buffers.d_sink_logit)};
-      for (const NamedTensor& t : kForwardOutputs) {
-        all.push_back(Values(tensors.buffers.*t.tensor));
-      }
-      for (const NamedTensor& t : kGradients) {
-        all.push_back(Values(tensors.buffers.*t.tensor));
-      }
+      all.push_back(Values(parts.buffers.o));
       if (threads == 1) first = all;
       EXPECT_TRUE(all == first) << threads << " threads";
     }
   });
+}
+
+TEST(CpuBackend, PacksMatchTheReference) {
+  ForEachProblem(SmallPacks(), CheckCpu);
+  if (HasFailure()) return;
+  ForEachProblem({LargePacks()[0]}, CheckCpu);
+}
+
+TEST(CpuBackend, PacksEqualCallsOnTheirSequences) {
+  const auto check = [](const Problem& problem, const TestOptions& options) {
+    Problem p = problem;
+    p.threads = 2;
+    ExpectPackEqualsCalls(*CpuBackend(), p, options);
+  };
+  ForEachProblem({SmallPacks()[1], LargePacks()[0]}, check);
+}
+
+// Long sequences on all threads among short ones side by side, more than are
+// added up at a time.
+TEST(CpuBackend, ThreadsDoNotChangeABitOfPacks) {
+  std::vector<int64_t> cu_seqlens = {0};
+  for (int64_t i = 0; i < 70; ++i) {
+    const int64_t tokens = i == 3 || i == 66 ? 401 : i % 9;
+    cu_seqlens.push_back(cu_seqlens.back() + tokens);
+  }
+  const Case many =
+      PackCase("many sequences", cu_seqlens, MakeShape(1, 4, 2, 0, 0, 16, 16),
+               11, kAllInputs, HalfSplitRope);
+  const auto check = [](const Problem& problem, const TestOptions& options) {
+    std::vector<std::vector<double>> first;
+    for (int threads : {1, 3}) {
+      Problem p = problem;
+      p.threads = threads;
+      const std::vector<std::vector<double>> all =
+          OutputsOfTraining(p, options);
+      if (threads == 1) first = all;
+      EXPECT_TRUE(all == first) << threads << " threads";
+    }
+  };
+  ForEachProblem({many}, check);
 }
 
 TEST(CpuBackend, OptionalOutputsMayBeAbsent) {

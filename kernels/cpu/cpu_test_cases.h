@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/reference/reference_backend.h"
 #include "kernels/test_layouts.h"
+#include "kernels/test_packs.h"
 #include "kernels/test_tensors.h"
 #include "kernels/window.h"
 
@@ -151,6 +153,51 @@ inline std::vector<Case> LargeCases() {
        .options = {.initial_state = true},
        .edit = HalfSplitRope},
       {.name = "wide group", .shape = MakeShape(1, 80, 1, 13, 13, 8, 8)},
+  };
+}
+
+// Packs of sequences shorter and longer than the window, tiles and segments.
+inline Case PackCase(const char* name, std::span<const int64_t> cu_seqlens,
+                     const Shape& shape, int64_t window,
+                     const TestOptions& options,
+                     const std::function<void(Problem&)>& edit) {
+  return {.name = name,
+          .shape = shape,
+          .window = window,
+          .options = options,
+          .edit = [cu_seqlens, edit](Problem& p) {
+            edit(p);
+            SetPack(cu_seqlens, &p);
+          }};
+}
+inline std::vector<Case> SmallPacks() {
+  return {
+      PackCase("one sequence", kOneSequence, MakeShape(1, 2, 2, 0, 0, 8, 8), 5,
+               {}, [](Problem&) {}),
+      PackCase("empty sequences, all inputs, rope", kEmptySequences,
+               MakeShape(1, 4, 2, 0, 0, 16, 24), 16, kAllInputs,
+               [](Problem& p) {
+                 HalfSplitRope(p);
+                 p.tiling = {.chunk = 5, .state_every = 2};
+               }),
+      PackCase("groups of three, start state per query head", kEmptySequences,
+               MakeShape(1, 6, 2, 0, 0, 24, 16), 33, {.initial_state = true},
+               [](Problem& p) {
+                 InterleavedRope(p);
+                 p.state_per_query_head = true;
+               }),
+  };
+}
+inline std::vector<Case> LargePacks() {
+  return {
+      PackCase("three sequences", kThreeSequences,
+               MakeShape(1, 4, 2, 0, 0, 16, 16), 37,
+               {.sink_logit = true, .initial_state = true}, HalfSplitRope),
+      PackCase("five sequences, a window longer than most", kFiveSequences,
+               MakeShape(1, 2, 1, 0, 0, 24, 8), 301, {.initial_state = true},
+               InterleavedRope),
+      PackCase("three sequences, head dim 128", kThreeSequences,
+               MakeShape(1, 2, 1, 0, 0, 128, 128), 65, {}, HalfSplitRope),
   };
 }
 

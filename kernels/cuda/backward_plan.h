@@ -156,6 +156,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     this->template FillLocal<kDim>(&params);
     params.k = this->template LocalKeys<kDim>();
     params.v = this->template Values<kDim>();
+    params.pack = this->pack_;
     params.d_o = ReadOnly(branch.d_x);
     params.lse = ViewOf<const float>(b_.lse);
     params.delta = ReadOnly(branch.dot);
@@ -167,8 +168,8 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.dv = to->dv = TakeRows(s.key_len, s.kv_heads, kDim);
     using Q = SoftmaxBackwardQ<T, kDim>;
     launcher_->template Run<Q>(
-        this->OfHeads(CeilDiv(s.query_len * params.group, Q::kRows), s.kv_heads,
-                      Q::kSharedBytes),
+        this->OfHeads(this->BlocksOf(s.query_len, {params.group, Q::kRows}),
+                      s.kv_heads, Q::kSharedBytes),
         params);
     if constexpr (kDim > 128) {
       RunKeys<SoftmaxBackwardK<T, kDim, KeyGradients::kKeysOnly>>(params);
@@ -182,10 +183,12 @@ class BackwardPlan : private PlanBase<T, Launcher> {
   void RunKeys(const SoftmaxGradients<T>& params) {
     const int64_t keys = p_.shape.key_len;
     const int64_t sinks = std::min(SinkCount(p_.spec.local), keys);
+    const int blocks =
+        this->IsPack()
+            ? this->BlocksOf(keys, Kernel::CutOf(p_.spec.local, keys))
+            : static_cast<int>(Kernel::Blocks(sinks, keys));
     launcher_->template Run<Kernel>(
-        this->OfHeads(static_cast<int>(Kernel::Blocks(sinks, keys)),
-                      p_.shape.kv_heads, Kernel::kSharedBytes),
-        params);
+        this->OfHeads(blocks, p_.shape.kv_heads, Kernel::kSharedBytes), params);
   }
 
   // States of the backward pass, and the initial state's gradient.
@@ -194,14 +197,15 @@ class BackwardPlan : private PlanBase<T, Launcher> {
                                  const GlobalView<const T>& d_o) {
     using Scan = LinearScanBack<T>;
     const int64_t heads = StateHeads(p_), kv_heads = p_.shape.kv_heads;
-    const int64_t count = this->SegmentsOf().count();
+    const LinearShape shape = this->ShapeOfMemory();
     const auto sums =
         this->template SegmentSums<kFeatures, kDim, LinearRows::kQueries>(
             phi_q, d_o, heads);
     const auto states = TakeView<T>(
-        {p_.shape.batch, kv_heads * count, kFeatures, kDim}, arena_);
+        {p_.shape.batch, kv_heads * shape.all_segments, kFeatures, kDim},
+        arena_);
     launcher_->template Run<Scan>(
-        this->OfHeads(CeilDiv(kFeatures * kDim, Scan::kThreads), kv_heads, 0),
+        this->OfStates(CeilDiv(kFeatures * kDim, Scan::kThreads), kv_heads),
         {.sums = sums,
          .states = states,
          .d_final_state = ViewOf<const float>(b_.d_final_state),
@@ -209,7 +213,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
          .features = FeatureDim(p_),
          .value_dim = p_.shape.value_dim,
          .group = static_cast<int>(heads / kv_heads),
-         .segments = count});
+         .shape = shape});
     return ReadOnly(states);
   }
 
@@ -226,11 +230,11 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     using Back = FeatureGradient<T, kDim>;
     const Shape& s = p_.shape;
     const LinearShape shape = this->ShapeOfMemory();
-    const int64_t all_rows =
-        kOfQueries ? s.query_len * shape.row_group : s.key_len;
+    const int blocks = this->BlocksOf(kOfQueries ? s.query_len : s.key_len,
+                                      Kernel::Pattern::CutOf(shape));
     const auto d_phi = TakeRows(input.shape[1], input.shape[2], kFeatures);
     launcher_->template Run<Kernel>(
-        this->OfHeads(CeilDiv(all_rows, Kernel::kRows) * (kFeatures / kPart),
+        this->OfHeads(blocks * (kFeatures / kPart),
                       kOfQueries ? StateHeads(p_) : s.kv_heads,
                       Kernel::kSharedBytes),
         {rows, columns, features, states, d_phi, shape});
@@ -271,7 +275,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.scale = static_cast<float>(p_.memory_scale);
     launcher_->template Run<Kernel>(
         this->OfHeads(
-            CeilDiv(s.query_len * params.shape.row_group, Kernel::kRows),
+            this->BlocksOf(s.query_len, Kernel::Pattern::CutOf(params.shape)),
             StateHeads(p_), Kernel::kSharedBytes),
         params);
     return in;
@@ -299,7 +303,8 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.shape = this->ShapeOfMemory();
     params.value_dim = kDim;
     launcher_->template Run<Kernel>(
-        this->OfHeads(CeilDiv(p_.shape.key_len, Kernel::kRows),
+        this->OfHeads(this->BlocksOf(p_.shape.key_len,
+                                     Kernel::Pattern::CutOf(params.shape)),
                       p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
   }
@@ -338,6 +343,7 @@ class BackwardPlan : private PlanBase<T, Launcher> {
     params.out = ViewOf<T>(out);
     params.interleaved = p_.positions.layout == RopeLayout::kInterleaved;
     params.first_position = first_position;
+    params.pack = this->pack_;
     if (p_.positions.rope) this->FillFrequencies(params.frequency);
     launcher_->template Run<Kernel>(
         {.grid = {CeilDiv(out.shape[1] * out.shape[3] / 2, Kernel::kThreads), 1,

@@ -44,6 +44,7 @@ class BranchPlan : protected PlanBase<T, Launcher> {
     this->template FillLocal<kDim>(&params);
     params.k = k;
     params.v = v;
+    params.pack = this->pack_;
     params.value_dim = static_cast<int>(p_.shape.value_dim);
     FillRowOutputs(&params);
     return params;
@@ -74,8 +75,9 @@ class BranchPlan : protected PlanBase<T, Launcher> {
     auto params = SoftmaxParams<kDim, kFrom>(k, v);
     FillOutput(b_.o_local, &params);
     launcher_->template Run<Kernel>(
-        this->OfHeads(CeilDiv(p_.shape.query_len * params.group, Kernel::kRows),
-                      p_.shape.kv_heads, Kernel::kSharedBytes),
+        this->OfHeads(
+            this->BlocksOf(p_.shape.query_len, {params.group, Kernel::kRows}),
+            p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
     return params.o_wide;
   }
@@ -87,9 +89,9 @@ class BranchPlan : protected PlanBase<T, Launcher> {
     auto params = ReadParams<kFeatures, kDim>(keys, v);
     FillOutput(b_.o_memory, &params);
     launcher_->template Run<Kernel>(
-        this->OfHeads(
-            CeilDiv(p_.shape.query_len * params.shape.row_group, Kernel::kRows),
-            StateHeads(p_), Kernel::kSharedBytes),
+        this->OfHeads(this->BlocksOf(p_.shape.query_len,
+                                     Kernel::Pattern::CutOf(params.shape)),
+                      StateHeads(p_), Kernel::kSharedBytes),
         params);
     return params.o_wide;
   }

@@ -34,6 +34,13 @@ TEST_F(CudaGpu, ForwardOfLargeProblems) {
   CheckAll(cpu_test::LargeCases(), CheckForwardOn);
 }
 TEST_F(CudaGpu, ForwardOfTiles) { CheckAll(TileCases(), CheckForwardOn); }
+TEST_F(CudaGpu, Packs) {
+  for (const std::vector<Case>& packs :
+       {cpu_test::SmallPacks(), cpu_test::LargePacks(), TilePacks()}) {
+    CheckAll(packs, CheckForwardOn);
+    CheckAll(packs, CheckBackwardOn);
+  }
+}
 
 TEST_F(CudaGpu, BackwardOfSmallProblems) {
   CheckAll(cpu_test::SmallCases(), CheckBackwardOn);

@@ -25,6 +25,7 @@ struct FinishGradient {
     GlobalView<T> out;  // [B, T, H, D]
     bool interleaved = false;
     int64_t first_position = 0;
+    PackedSequences pack;
     double frequency[kMaxHeadDim / 2] = {};
   };
 
@@ -37,9 +38,11 @@ struct FinishGradient {
     if (token >= p.out.shape[1]) return;
     const int64_t first = p.interleaved ? 2 * pair : pair;
     const int64_t second = p.interleaved ? first + 1 : pair + half;
+    const int64_t position =
+        token - p.pack.FirstToken(x, token) + p.first_position;
     float cosine[kMost], sine[kMost];
     for (int i = 0; i < kMost; ++i) {
-      Turn(x, p, p.part[i], token, pair, &sine[i], &cosine[i]);
+      Turn(x, p, p.part[i], position, pair, &sine[i], &cosine[i]);
     }
     for (int64_t b = 0; b < p.out.shape[0]; ++b) {
       for (int64_t h = 0; h < p.out.shape[2]; ++h) {
@@ -61,11 +64,10 @@ struct FinishGradient {
  private:
   template <class Exec>
   RATTN_FN static void Turn(Exec& x, const Params& p, const Part& part,
-                            int64_t token, int64_t pair, float* sine,
+                            int64_t position, int64_t pair, float* sine,
                             float* cosine) {
     double s = 0, c = 1;
     if (part.rope) {
-      int64_t position = token + p.first_position;
       if (position > part.last_position) position = part.last_position;
       x.SinCos(static_cast<double>(position) * p.frequency[pair], &s, &c);
     }

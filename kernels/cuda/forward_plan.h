@@ -61,9 +61,9 @@ class ForwardPlan : private BranchPlan<T, Launcher> {
     params.norms = UsesNorms(p_.spec);
     params.weight = this->BranchWeight();
     this->launcher_->template Run<Kernel>(
-        this->OfHeads(
-            CeilDiv(p_.shape.query_len * params.local.group, Kernel::kRows),
-            p_.shape.kv_heads, Kernel::kSharedBytes),
+        this->OfHeads(this->BlocksOf(p_.shape.query_len,
+                                     {params.local.group, Kernel::kRows}),
+                      p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
   }
 

@@ -40,16 +40,15 @@ struct FusedForward {
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
     const auto& l = p.local;
-    const QueryRows rows =
-        RowsOfGroup(x.block(1), l.group, l.heads, l.query_len, l.key_len)
-            .From(static_cast<int64_t>(x.block(0)) * kRows);
+    const Sequence s = Local::SequenceOfBlock(x, l);
+    const QueryRows rows = Local::RowsOf(x, l, s);
     if (rows.first >= rows.count) return;
     typename Local::template Pass<Exec> local(x, l, rows);
     local.Run();
     local.Finish();
     // The memory's tiles take the place of the window's.
     x.Barrier();
-    typename Memory::template Pass<Exec> memory(x, p.memory);
+    typename Memory::template Pass<Exec> memory(x, p.memory, s);
     memory.Run();
     memory.Finish();
     RATTN_UNROLL

@@ -16,20 +16,22 @@ struct KeyTiles {
     const KeyRange seen =
         BlockWindowRange(queries.begin, queries.end, LocalWindow(local));
     const int64_t end = seen.end > 0 ? seen.end : 0;
-    sinks = SinkCount(local) < end ? SinkCount(local) : end;
-    window = {seen.begin > sinks ? seen.begin : sinks, end};
-    sink_tiles = static_cast<int>((sinks + keys - 1) / keys);
+    const int64_t first = SinkCount(local) < end ? SinkCount(local) : end;
+    const KeyRange window = {seen.begin > first ? seen.begin : first, end};
+    sinks = static_cast<int>(first);
+    window_begin = static_cast<int>(window.begin);
+    window_end = static_cast<int>(window.end);
+    sink_tiles = (sinks + keys - 1) / keys;
     count = sink_tiles + static_cast<int>((window.size() + keys - 1) / keys);
   }
   RATTN_FN bool IsSink(int tile) const { return tile < sink_tiles; }
   RATTN_FN int64_t Begin(int tile) const {
-    return IsSink(tile)
-               ? static_cast<int64_t>(tile) * keys
-               : window.begin + static_cast<int64_t>(tile - sink_tiles) * keys;
+    return IsSink(tile) ? tile * keys
+                        : window_begin + (tile - sink_tiles) * keys;
   }
   // Exclusive end of the keys that may be read in this part.
   RATTN_FN int64_t End(int tile) const {
-    return IsSink(tile) ? sinks : window.end;
+    return IsSink(tile) ? sinks : window_end;
   }
   // Keys of the tile's part that a query at `position` sees.
   RATTN_FN KeyRange Visible(const LocalSpec& local, int tile,
@@ -38,7 +40,7 @@ struct KeyTiles {
       return {0, sinks < position + 1 ? sinks : position + 1};
     }
     const KeyRange seen = WindowRange(position, LocalWindow(local));
-    return {seen.begin > window.begin ? seen.begin : window.begin, seen.end};
+    return {seen.begin > window_begin ? seen.begin : window_begin, seen.end};
   }
   // Whether queries at all these positions see every key of the tile.
   RATTN_FN bool IsInterior(const LocalSpec& local, int tile,
@@ -50,8 +52,7 @@ struct KeyTiles {
   }
 
   int keys;
-  int64_t sinks;
-  KeyRange window;
+  int sinks, window_begin, window_end;
   int sink_tiles, count;
 };
 

@@ -29,7 +29,8 @@ struct PlannedLaunch {
 };
 
 // In order; phase kTrain: forward, then backward. `problem`: CudaSupports, on
-// dense bf16 tensors, without learned norms, sink logits and start states. At
+// dense bf16 tensors, without learned norms, sink logits and start states. The
+// work of a pack's launches is not known: ask for 0 blocks. At
 // most `most_blocks` blocks per head are walked to count work.
 std::vector<PlannedLaunch> CudaLaunches(const Problem& problem,
                                         int most_blocks = 32);

@@ -27,6 +27,21 @@ double Sum(const std::vector<PlannedLaunch>& launches,
       [what](double sum, const auto& l) { return sum + l.work.*what; });
 }
 
+TEST(LaunchWork, MoreSequencesOfAPackTakeNoMoreLaunches) {
+  Problem p = ProblemOf("rattention", 100, 900);
+  p.phase = Phase::kTrain;
+  p.positions.rope = true;
+  p.shape.batch = 1;
+  // Offsets come with one launch of either pass.
+  const size_t alone = CudaLaunches(p, /*most_blocks=*/0).size();
+  for (const int64_t count : {1, 2, 900}) {
+    std::vector<int64_t> cu_seqlens;
+    for (int64_t i = 0; i <= count; ++i) cu_seqlens.push_back(900 * i / count);
+    p.cu_seqlens = cu_seqlens;
+    EXPECT_EQ(CudaLaunches(p, 0).size(), alone + 2) << count;
+  }
+}
+
 // 64 rows of 4 heads are 16 tokens; block i of a full mixer walks the tiles of
 // 64 keys up to its last token.
 TEST(LaunchWork, FullAttentionIsTheSumOfItsTiles) {

@@ -59,7 +59,8 @@ struct LinearGradient {
           p(params),
           parts(static_cast<int>(p.states.shape[2] / kPart)),
           first_feature(x.block(0) % parts * kPart),
-          pattern(x, p.shape, x.block(0) / parts),
+          pattern(x, p.shape,
+                  Pattern::SequenceOfBlock(x, p.shape, x.block(0) / parts)),
           tiles(pattern.Tiles(kColumns)) {}
 
     RATTN_FN bool IsEmpty() const {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/packed_sequences.h"
 #include "kernels/cuda/query_rows.h"
 #include "kernels/mixer_spec.h"
 
@@ -32,7 +33,24 @@ struct LinearShape {
   int row_group = 1;  // query heads that read one state
   int kv_group = 1;   // query heads of a KV head
   int64_t query_len = 0, key_len = 0;
-  int64_t delay = 0;  // MemoryDelay
+  int64_t delay = 0;         // MemoryDelay
+  int64_t all_segments = 1;  // of a head in tensors of states
+  PackedSequences pack;
+  // Of a pack's sequence: where its tokens and its segments lie.
+  int first_token = 0, first_segment = 0;
+
+  RATTN_FN Cut SegmentCut() const {
+    return {1, static_cast<int>(segments.tokens), 1};
+  }
+  RATTN_FN LinearShape Of(const Sequence& s) const {
+    LinearShape shape = *this;
+    shape.query_len = s.query_len;
+    shape.key_len = s.key_len;
+    shape.segments.end = s.key_len - delay;
+    shape.first_token = s.first_token;
+    shape.first_segment = SegmentCut().Begin(s.first_token, s.index);
+    return shape;
+  }
 
   // r of a query at `position`.
   RATTN_FN int64_t Read(int64_t position) const {
@@ -41,14 +59,15 @@ struct LinearShape {
   }
   // Rows of the queries that share state `index`, or of a KV head.
   RATTN_FN QueryRows Queries(int index, int group) const {
-    return RowsOfGroup(index, group, heads, query_len, key_len);
+    return RowsOfGroup(index, group, heads, query_len, key_len, first_token);
   }
   RATTN_FN QueryRows Keys(int head) const {
     return {.first = 0,
-            .count = key_len,
+            .count = static_cast<int>(key_len),
             .heads = 1,
             .first_head = head,
-            .offset = 0};
+            .offset = 0,
+            .first_token = first_token};
   }
   // First row of `rows` whose query reads more than `tokens` tokens.
   RATTN_FN int64_t FirstThatReads(const QueryRows& rows, int64_t tokens) const {
@@ -71,10 +90,22 @@ template <LinearRows kWhich, int kRows>
 struct LinearPattern {
   static constexpr bool kOfQueries = kWhich == LinearRows::kQueries;
 
+  // Of a launch's blocks.
+  static constexpr Cut CutOf(const LinearShape& s) {
+    return {kOfQueries ? s.row_group : 1, kRows, 1};
+  }
   template <class Exec>
-  RATTN_FN LinearPattern(Exec& x, const LinearShape& s, int row_block)
-      : shape(s) {
-    const int64_t first = static_cast<int64_t>(row_block) * kRows;
+  RATTN_FN static Sequence SequenceOfBlock(Exec& x, const LinearShape& s,
+                                           int row_block) {
+    return SequenceOf(x, s.pack, CutOf(s), row_block, s.query_len, s.key_len);
+  }
+
+  template <class Exec>
+  RATTN_FN LinearPattern(Exec& x, const LinearShape& of_call,
+                         const Sequence& sequence)
+      : shape(of_call.Of(sequence)) {
+    const LinearShape& s = shape;
+    const int64_t first = static_cast<int64_t>(sequence.piece) * kRows;
     if constexpr (kOfQueries) {
       rows = s.Queries(x.block(1), s.row_group).From(first);
       columns = s.Keys(x.block(1) * s.row_group / s.kv_group);
@@ -99,7 +130,8 @@ struct LinearPattern {
                                  : columns.count);
       interior = {s.FirstThatReads(columns, positions.end - 1), end};
     }
-    state = static_cast<int>(x.block(1) * s.segments.count() + segment);
+    state = static_cast<int>(x.block(1) * s.all_segments + s.first_segment +
+                             segment);
   }
 
   // Columns that row `row` (of the block) takes, of [begin, end).
@@ -121,7 +153,7 @@ struct LinearPattern {
     return kOfQueries || row < shape.segments.end ? 1 : 0;
   }
 
-  const LinearShape& shape;
+  LinearShape shape;  // of the sequence
   QueryRows rows, columns;
   int begin = 0, end = 0;  // columns one by one
   KeyRange interior;       // columns that all rows take

@@ -54,7 +54,7 @@ struct LinearRead {
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    Pass<Exec> pass(x, p);
+    Pass<Exec> pass(x, p, Pattern::SequenceOfBlock(x, p.shape, x.block(0)));
     if (pass.IsEmpty()) return;
     pass.Run();
     pass.Finish();
@@ -63,10 +63,10 @@ struct LinearRead {
   template <class Exec>
   class Pass {
    public:
-    RATTN_FN Pass(Exec& exec, const Params& params)
+    RATTN_FN Pass(Exec& exec, const Params& params, const Sequence& sequence)
         : x(exec),
           p(params),
-          pattern(x, p.shape, x.block(0)),
+          pattern(x, p.shape, sequence),
           tiles(kStateTiles + pattern.Tiles(kColumns)) {}
 
     RATTN_FN bool IsEmpty() const {

@@ -38,14 +38,18 @@ struct LinearSegments {
   // Blocks along x: segments, then parts of kRows features.
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const auto segments = static_cast<int>(p.shape.segments.count());
-    const int segment = x.block(0) % segments;
-    const int part = x.block(0) / segments * kRows;
+    const auto all = static_cast<int>(p.shape.all_segments);
+    const int place = x.block(0) % all;
+    const int part = x.block(0) / all * kRows;
+    const Sequence s = SequenceOf(x, p.shape.pack, p.shape.SegmentCut(), place,
+                                  p.shape.query_len, p.shape.key_len);
+    const LinearShape shape = p.shape.Of(s);
+    if (s.piece >= shape.segments.count()) return;
     const QueryRows rows = kWhich == LinearRows::kKeys
-                               ? p.shape.Keys(x.block(1))
-                               : p.shape.Queries(x.block(1), p.shape.row_group);
-    const int begin = Boundary(p.shape, rows, segment);
-    const int end = Boundary(p.shape, rows, segment + 1);
+                               ? shape.Keys(x.block(1))
+                               : shape.Queries(x.block(1), shape.row_group);
+    const int begin = Boundary(shape, rows, s.piece);
+    const int end = Boundary(shape, rows, s.piece + 1);
     Accumulator sum[kDim / 8] = {};
     const auto load = [&](int tile) {
       const auto source = [&](int row) {
@@ -59,7 +63,7 @@ struct LinearSegments {
     };
     const int tiles = end > begin ? (end - begin + kTokens - 1) / kTokens : 0;
     ForStagedTiles(x, 0, tiles, load, [&](int tile) { AddTile(x, tile, sum); });
-    const int64_t at = static_cast<int64_t>(x.block(1)) * segments + segment;
+    const int64_t at = static_cast<int64_t>(x.block(1)) * all + place;
     Store(x, p, at, part, sum);
   }
 
@@ -118,24 +122,44 @@ struct LinearSegments {
   }
 };
 
+// Where the segments of sequence block(2) of a batch or a pack lie in tensors
+// of sums and states.
+struct SegmentRow {
+  template <class Exec>
+  RATTN_FN SegmentRow(Exec& x, const LinearShape& call)
+      : all(call.all_segments), batch(x.block(2)) {
+    LinearShape shape = call;
+    if (call.pack.offsets) {
+      shape = call.Of(SequenceAt(x, call.pack, x.block(2)));
+      batch = 0;
+    }
+    first = shape.first_segment;
+    count = shape.segments.count();
+  }
+  RATTN_FN int64_t First(int64_t head) const { return head * all + first; }
+
+  int64_t all, batch, first, count;
+};
+
 // A thread follows one element of the state of one head along all segments.
 template <typename T>
 struct LinearScan {
   static constexpr const char* kName = "linear_scan";
   static constexpr int kThreads = 128, kBlocks = 8;
 
-  // Hs heads with a state of their own, of which group share a KV head.
+  // Hs heads with a state of their own, of which group share a KV head; N
+  // sequences.
   struct Params {
     GlobalView<const float> sums;           // as LinearSegments leaves them
     GlobalView<T> states;                   // [B, Hs * segments, F', kDim]
-    GlobalView<const float> initial_state;  // optional [B, Hs, F, Dv]
-    GlobalView<float> final_state;          // optional [B, Hs, F, Dv]
+    GlobalView<const float> initial_state;  // optional [N, Hs, F, Dv]
+    GlobalView<float> final_state;          // optional [N, Hs, F, Dv]
     // Optional [B, Hkv, F, 1]: column Dv of a state, before and after.
     GlobalView<const float> key_sum;
     GlobalView<float> final_key_sum;
     int64_t features = 0, value_dim = 0;  // F, Dv
     int group = 1;
-    int64_t segments = 1;
+    LinearShape shape;
   };
 
   template <class Exec>
@@ -145,16 +169,17 @@ struct LinearScan {
         static_cast<int64_t>(x.block(0)) * kThreads + x.thread();
     const int64_t f = index / columns, c = index % columns;
     if (f >= p.states.shape[2]) return;
+    const SegmentRow row(x, p.shape);
     const int64_t b = x.block(2), h = x.block(1), kv = h / p.group;
     const bool real = f < p.features && c < p.value_dim;
     const bool sums = p.key_sum && f < p.features && c == p.value_dim;
     float state = 0;
     if (real && p.initial_state) state = x.Load(p.initial_state, b, h, f, c);
     if (sums) state = x.Load(p.key_sum, b, kv, f, 0);
-    const int64_t from = kv * p.segments, to = h * p.segments;
-    for (int64_t s = 0; s < p.segments; ++s) {
-      x.Store(p.states, b, to + s, f, c, x.template Round<T>(state));
-      state += x.Load(p.sums, b, from + s, f, c);
+    const int64_t from = row.First(kv), to = row.First(h);
+    for (int64_t s = 0; s < row.count; ++s) {
+      x.Store(p.states, row.batch, to + s, f, c, x.template Round<T>(state));
+      state += x.Load(p.sums, row.batch, from + s, f, c);
     }
     if (real && p.final_state) x.Store(p.final_state, b, h, f, c, state);
     if (sums && h % p.group == 0) x.Store(p.final_key_sum, b, kv, f, 0, state);
@@ -173,11 +198,11 @@ struct LinearScanBack {
   struct Params {
     GlobalView<const float> sums;           // [B, Hs * segments, F', kDim]
     GlobalView<T> states;                   // [B, Hkv * segments, F', kDim]
-    GlobalView<const float> d_final_state;  // optional [B, Hs, F, Dv]
-    GlobalView<float> d_initial_state;      // optional [B, Hs, F, Dv]
+    GlobalView<const float> d_final_state;  // optional [N, Hs, F, Dv]
+    GlobalView<float> d_initial_state;      // optional [N, Hs, F, Dv]
     int64_t features = 0, value_dim = 0;    // F, Dv
     int group = 1;
-    int64_t segments = 1;
+    LinearShape shape;
   };
 
   template <class Exec>
@@ -187,10 +212,11 @@ struct LinearScanBack {
         static_cast<int64_t>(x.block(0)) * kThreads + x.thread();
     const int64_t f = index / columns, c = index % columns;
     if (f >= p.states.shape[2]) return;
+    const SegmentRow row(x, p.shape);
     const int64_t b = x.block(2), kv = x.block(1);
     const bool real = f < p.features && c < p.value_dim;
     const auto sum = [&](int64_t head, int64_t segment) {
-      return x.Load(p.sums, b, head * p.segments + segment, f, c);
+      return x.Load(p.sums, row.batch, row.First(head) + segment, f, c);
     };
     float state = 0;
     for (int64_t h = kv * p.group; h < (kv + 1) * p.group; ++h) {
@@ -198,11 +224,11 @@ struct LinearScanBack {
           real && p.d_final_state ? x.Load(p.d_final_state, b, h, f, c) : 0;
       state += own;
       if (!real || !p.d_initial_state) continue;
-      for (int64_t s = p.segments - 1; s >= 0; --s) own += sum(h, s);
+      for (int64_t s = row.count - 1; s >= 0; --s) own += sum(h, s);
       x.Store(p.d_initial_state, b, h, f, c, own);
     }
-    for (int64_t s = p.segments - 1; s >= 0; --s) {
-      x.Store(p.states, b, kv * p.segments + s, f, c,
+    for (int64_t s = row.count - 1; s >= 0; --s) {
+      x.Store(p.states, row.batch, row.First(kv) + s, f, c,
               x.template Round<T>(state));
       for (int64_t h = kv * p.group; h < (kv + 1) * p.group; ++h) {
         state += sum(h, s);

@@ -8,6 +8,7 @@
 #include "kernels/cuda/features_kernel.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear_states_kernel.h"
+#include "kernels/cuda/packed_sequences.h"
 #include "kernels/cuda/prepare_kernel.h"
 #include "kernels/cuda/views.h"
 #include "kernels/rope_scaling.h"
@@ -38,7 +39,8 @@ class PlanBase {
         arena_(arena),
         launcher_(launcher),
         offset_(problem.shape.key_len - problem.shape.query_len),
-        memory_tokens_(problem.shape.key_len) {}
+        memory_tokens_(problem.shape.key_len),
+        pack_(TakePack()) {}
 
   // The dim that rows of the local branch are padded to.
   template <typename Call>
@@ -123,6 +125,7 @@ class PlanBase {
     params.interleaved = p_.positions.layout == RopeLayout::kInterleaved;
     params.first_position = first_position;
     params.last_position = last_position;
+    params.pack = pack_;
     params.one_column = one_column;
     if (turn != 0) FillFrequencies(params.frequency, turn);
     launcher_->template Run<PrepareRows<T>>(
@@ -142,6 +145,19 @@ class PlanBase {
     }
   }
 
+  // Blocks along x for the rows of `tokens` tokens.
+  int BlocksOf(int64_t tokens, const Cut& cut) const {
+    return static_cast<int>(PiecesOf(tokens, cut));
+  }
+  int64_t PiecesOf(int64_t tokens, const Cut& cut) const {
+    if (IsPack()) {
+      return cut.Begin(static_cast<int>(tokens),
+                       static_cast<int>(SequenceCount(p_)));
+    }
+    return CeilDiv(tokens * cut.rows_of_token, cut.rows);
+  }
+  bool IsPack() const { return !p_.cu_seqlens.empty(); }
+
   LinearShape ShapeOfMemory() const {
     const Shape& s = p_.shape;
     return {.segments = SegmentsOf(),
@@ -150,7 +166,16 @@ class PlanBase {
             .kv_group = static_cast<int>(GroupSize(s)),
             .query_len = s.query_len,
             .key_len = memory_tokens_,
-            .delay = MemoryDelay(p_.spec)};
+            .delay = MemoryDelay(p_.spec),
+            .all_segments = AllSegments(),
+            .pack = pack_};
+  }
+  // Of a head, those of a whole pack.
+  int64_t AllSegments() const {
+    const Segments segments = SegmentsOf();
+    if (!IsPack()) return segments.count();
+    return PiecesOf(memory_tokens_,
+                    {.rows = static_cast<int>(segments.tokens)});
   }
   // Tokens between kept states: m chunks.
   Segments SegmentsOf() const {
@@ -161,7 +186,8 @@ class PlanBase {
         std::min(tiling.chunk > 0 ? tiling.chunk : kChunk, most);
     const int64_t every = std::min(
         tiling.state_every > 0 ? tiling.state_every : kStateEvery, most);
-    return {.tokens = chunk * every, .end = most - MemoryDelay(p_.spec)};
+    return {.tokens = std::min(chunk * every, most),
+            .end = most - MemoryDelay(p_.spec)};
   }
 
   template <int kFeatures, int kDim>
@@ -188,7 +214,7 @@ class PlanBase {
                                       int64_t heads) {
     using Kernel = LinearSegments<T, kDim, kWhich>;
     const LinearShape shape = ShapeOfMemory();
-    const int64_t count = shape.segments.count();
+    const int64_t count = shape.all_segments;
     const auto sums = TakeView<float>(
         {p_.shape.batch, heads * count, kFeatures, kDim}, arena_);
     launcher_->template Run<Kernel>(
@@ -204,13 +230,13 @@ class PlanBase {
                              const GlobalView<const T>& v,
                              const TensorView& final_state) {
     const int64_t heads = StateHeads(p_), kv_heads = p_.shape.kv_heads;
-    const int64_t count = SegmentsOf().count();
+    const LinearShape shape = ShapeOfMemory();
     const auto sums =
         SegmentSums<kFeatures, kDim, LinearRows::kKeys>(phi, v, kv_heads);
-    const auto states =
-        TakeView<T>({p_.shape.batch, heads * count, kFeatures, kDim}, arena_);
+    const auto states = TakeView<T>(
+        {p_.shape.batch, heads * shape.all_segments, kFeatures, kDim}, arena_);
     launcher_->template Run<LinearScan<T>>(
-        OfHeads(CeilDiv(kFeatures * kDim, LinearScan<T>::kThreads), heads, 0),
+        OfStates(CeilDiv(kFeatures * kDim, LinearScan<T>::kThreads), heads),
         {.sums = sums,
          .states = states,
          .initial_state = ViewOf<const float>(b_.initial_state),
@@ -220,7 +246,7 @@ class PlanBase {
          .features = FeatureDim(p_),
          .value_dim = p_.shape.value_dim,
          .group = static_cast<int>(heads / kv_heads),
-         .segments = count});
+         .shape = shape});
     return ReadOnly(states);
   }
 
@@ -270,6 +296,11 @@ class PlanBase {
                      static_cast<int>(p_.shape.batch)},
             .shared_bytes = shared_bytes};
   }
+  // The sequences of a pack along z.
+  LaunchShape OfStates(int blocks, int64_t heads) const {
+    return {.grid = {blocks, static_cast<int>(heads),
+                     static_cast<int>(SequenceCount(p_))}};
+  }
 
   const Problem& p_;
   const Buffers& b_;
@@ -281,6 +312,27 @@ class PlanBase {
   GlobalView<float> key_sum_;
   int64_t offset_;         // position of the first query
   int64_t memory_tokens_;  // that the memory counts; the last is the last query
+  PackedSequences pack_;   // on the device, if there is one
+
+ private:
+  PackedSequences TakePack() {
+    if (!IsPack()) return {};
+    const auto& offsets = p_.cu_seqlens;
+    const auto all = static_cast<int64_t>(offsets.size());
+    typename StoreOffsets::Params params;
+    params.out = TakeView<int>({1, 1, 1, all}, arena_);
+    for (int64_t first = 0; first < all; first += StoreOffsets::kMost) {
+      params.first = static_cast<int>(first);
+      params.count =
+          static_cast<int>(std::min<int64_t>(StoreOffsets::kMost, all - first));
+      for (int i = 0; i < params.count; ++i) {
+        params.offset[i] =
+            static_cast<int>(offsets[static_cast<size_t>(first + i)]);
+      }
+      launcher_->template Run<StoreOffsets>({}, params);
+    }
+    return {ReadOnly(params.out), static_cast<int>(all - 1)};
+  }
 };
 
 }  // namespace rattn::cuda

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/packed_sequences.h"
 #include "kernels/problem.h"
 
 namespace rattn::cuda {
@@ -25,6 +26,7 @@ struct PrepareRows {
     // Token t stands at min(t + first_position, last_position).
     int64_t first_position = 0;
     int64_t last_position = 0;
+    PackedSequences pack;     // of a sequence, token 0 is its first
     int64_t one_column = -1;  // even; this and the next are filled with ones
     double frequency[kMaxHeadDim / 2] = {};  // radians per position, by pair
   };
@@ -42,7 +44,7 @@ struct PrepareRows {
     const int64_t second = split ? pair + half : first + 1;
     double sine = 0, cosine = 1;
     if (p.rope && pair < half) {
-      int64_t position = token + p.first_position;
+      int64_t position = token - p.pack.FirstToken(x, token) + p.first_position;
       if (position > p.last_position) position = p.last_position;
       x.SinCos(static_cast<double>(position) * p.frequency[pair], &sine,
                &cosine);

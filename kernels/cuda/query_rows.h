@@ -8,22 +8,26 @@
 
 namespace rattn::cuda {
 
-// Query rows of a block: tokens x heads of one group, heads innermost.
+// Query rows of a block: tokens x heads of one group, heads innermost. 32 bits
+// hold them (CudaSupports) and leave registers to accumulators.
 struct QueryRows {
-  int64_t first = 0;       // of the block, in rows of the KV head
-  int64_t count = 0;       // rows of the KV head
-  int64_t heads = 1;       // of the group that the branch has
-  int64_t first_head = 0;  // of these
-  int64_t offset = 0;      // position of token 0
+  int first = 0;        // of the block, in rows of the KV head
+  int count = 0;        // rows of the KV head
+  int heads = 1;        // of the group that the branch has
+  int first_head = 0;   // of these
+  int offset = 0;       // position of the sequence's first query
+  int first_token = 0;  // where that lies in the tensors
 
   RATTN_FN QueryRows From(int64_t row) const {
     QueryRows rows = *this;
-    rows.first = row;
+    rows.first = static_cast<int>(row);
     return rows;
   }
-  RATTN_FN int64_t Token(int64_t row) const { return row / heads; }
+  RATTN_FN int64_t Token(int64_t row) const {
+    return first_token + row / heads;
+  }
   RATTN_FN int64_t Head(int64_t row) const { return first_head + row % heads; }
-  RATTN_FN int64_t Position(int64_t row) const { return Token(row) + offset; }
+  RATTN_FN int64_t Position(int64_t row) const { return row / heads + offset; }
   // Where row `row` of the block comes from.
   RATTN_FN RowSource Source(int row) const {
     const int64_t at = first + row;
@@ -38,17 +42,19 @@ struct QueryRows {
 
 // Of group `index` of `group` query heads, those that the branch has.
 RATTN_FN QueryRows RowsOfGroup(int index, int group, const HeadRange& heads,
-                               int64_t query_len, int64_t key_len) {
+                               int64_t query_len, int64_t key_len,
+                               int first_token = 0) {
   const int64_t begin = static_cast<int64_t>(index) * group;
   const int64_t end = begin + group;
   const int64_t first = begin > heads.begin ? begin : heads.begin;
   const int64_t last = end < heads.end ? end : heads.end;
   const int64_t count = last > first ? last - first : 0;
   return {.first = 0,
-          .count = query_len * count,
-          .heads = count > 0 ? count : 1,
-          .first_head = first,
-          .offset = key_len - query_len};
+          .count = static_cast<int>(query_len * count),
+          .heads = static_cast<int>(count > 0 ? count : 1),
+          .first_head = static_cast<int>(first),
+          .offset = static_cast<int>(key_len - query_len),
+          .first_token = first_token};
 }
 
 struct OutputPlace {

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/key_tiles.h"
+#include "kernels/cuda/packed_sequences.h"
 #include "kernels/cuda/query_rows.h"
 #include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
@@ -30,6 +31,7 @@ struct SoftmaxGradients {
   HeadRange heads;
   int group = 1;
   int64_t query_len = 0, key_len = 0;
+  PackedSequences pack;
   float scale = 1;
 };
 
@@ -75,9 +77,11 @@ struct SoftmaxBackwardQ {
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const QueryRows rows =
-        RowsOfGroup(x.block(1), p.group, p.heads, p.query_len, p.key_len)
-            .From(static_cast<int64_t>(x.block(0)) * kRows);
+    const Sequence s = SequenceOf(x, p.pack, {p.group, kRows}, x.block(0),
+                                  p.query_len, p.key_len);
+    const QueryRows rows = RowsOfGroup(x.block(1), p.group, p.heads,
+                                       s.query_len, s.key_len, s.first_token)
+                               .From(static_cast<int64_t>(s.piece) * kRows);
     if (rows.first >= rows.count) return;
     Pass<Exec> pass(x, p, rows);
     pass.Run();
@@ -142,8 +146,8 @@ struct SoftmaxBackwardQ {
     }
 
     RATTN_FN void LoadKeys(int tile) {
-      const auto begin = static_cast<int>(tiles.Begin(tile));
-      const auto end = static_cast<int>(tiles.End(tile));
+      const auto begin = static_cast<int>(rows.first_token + tiles.Begin(tile));
+      const auto end = static_cast<int>(rows.first_token + tiles.End(tile));
       const auto source = [&](int row) -> RowSource {
         return {begin + row, x.block(1), begin + row < end};
       };
@@ -224,10 +228,19 @@ struct SoftmaxBackwardK {
   static constexpr int64_t Blocks(int64_t sinks, int64_t key_len) {
     return (sinks + kKeys - 1) / kKeys + (key_len - sinks + kKeys - 1) / kKeys;
   }
+  // Of sequences of at most `key_len` tokens.
+  static constexpr Cut CutOf(const LocalSpec& local, int64_t key_len) {
+    const int64_t sinks =
+        SinkCount(local) < key_len ? SinkCount(local) : key_len;
+    return {1, kKeys, 1 + static_cast<int>((sinks + kKeys - 1) / kKeys)};
+  }
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    Pass<Exec> pass(x, p);
+    const Sequence s = SequenceOf(x, p.pack, CutOf(p.local, p.key_len),
+                                  x.block(0), p.query_len, p.key_len);
+    Pass<Exec> pass(x, p, s);
+    if (pass.IsEmpty()) return;
     pass.Run();
     pass.Finish();
   }
@@ -235,24 +248,24 @@ struct SoftmaxBackwardK {
   template <class Exec>
   class Pass {
    public:
-    RATTN_FN Pass(Exec& exec, const Params& params)
+    RATTN_FN Pass(Exec& exec, const Params& params, const Sequence& s)
         : x(exec),
           p(params),
-          rows(RowsOfGroup(x.block(1), p.group, p.heads, p.query_len,
-                           p.key_len)) {
+          rows(RowsOfGroup(x.block(1), p.group, p.heads, s.query_len, s.key_len,
+                           s.first_token)) {
       int64_t sinks = SinkCount(p.local);
-      if (sinks > p.key_len) sinks = p.key_len;
+      if (sinks > s.key_len) sinks = s.key_len;
       const int64_t blocks = (sinks + kKeys - 1) / kKeys;
-      sink = x.block(0) < blocks;
+      sink = s.piece < blocks;
       const int64_t first =
-          sink ? x.block(0) * kKeys : sinks + (x.block(0) - blocks) * kKeys;
-      const int64_t limit = sink ? sinks : p.key_len, end = first + kKeys;
+          sink ? s.piece * kKeys : sinks + (s.piece - blocks) * kKeys;
+      const int64_t limit = sink ? sinks : s.key_len, end = first + kKeys;
       keys = {first, end < limit ? end : limit};
       // Queries that see any of them, as rows.
-      const int64_t window = sink ? p.key_len : LocalWindow(p.local);
+      const int64_t window = sink ? s.key_len : LocalWindow(p.local);
       const KeyRange seen_by = {
-          SeenByRange(keys.begin, window, p.key_len).begin,
-          SeenByRange(keys.end - 1, window, p.key_len).end};
+          SeenByRange(keys.begin, window, s.key_len).begin,
+          SeenByRange(keys.end - 1, window, s.key_len).end};
       row_begin = RowAt(seen_by.begin);
       row_end = RowAt(seen_by.end);
       count = row_end > row_begin
@@ -260,11 +273,14 @@ struct SoftmaxBackwardK {
                   : 0;
     }
 
+    // A block of a pack that has none left.
+    RATTN_FN bool IsEmpty() const { return keys.begin >= keys.end; }
+
     RATTN_FN void Run() {
       if (count == 0) return;
       const auto source = [&](int row) -> RowSource {
         const auto key = static_cast<int>(keys.begin) + row;
-        return {key, x.block(1), key < keys.end};
+        return {rows.first_token + key, x.block(1), key < keys.end};
       };
       CopyRows<kThreads>(x, Keys(), p.k, x.block(2), source);
       CopyRows<kThreads>(x, Values(), p.v, x.block(2), source);
@@ -277,7 +293,7 @@ struct SoftmaxBackwardK {
       for (int half = 0; half < 2; ++half) {
         const int64_t key = keys.begin + WarpKey(half);
         if (key >= keys.end) continue;
-        const OutputPlace at = {x.block(2), key, x.block(1)};
+        const OutputPlace at = {x.block(2), rows.first_token + key, x.block(1)};
         if constexpr (kWantK) StoreWideRow(x, p.dk, at, half, p.scale, dk);
         if constexpr (kWantV) StoreWideRow(x, p.dv, at, half, 1, dv);
       }
@@ -327,8 +343,9 @@ struct SoftmaxBackwardK {
                     LseOfRow(x, p.lse, row));
       x.StoreShared(RowValues<float>(tile, 1), x.thread(),
                     ValueOfRow(x, p.delta, row));
-      x.StoreShared(RowValues<int>(tile, 2), x.thread(),
-                    static_cast<int>(row.token + rows.offset));
+      x.StoreShared(
+          RowValues<int>(tile, 2), x.thread(),
+          static_cast<int>(row.token - rows.first_token + rows.offset));
     }
 
     RATTN_FN void AddTile(int tile) {

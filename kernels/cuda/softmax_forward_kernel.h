@@ -13,6 +13,7 @@
 #include "kernels/cuda/exec.h"
 #include "kernels/cuda/key_tiles.h"
 #include "kernels/cuda/online_softmax.h"
+#include "kernels/cuda/packed_sequences.h"
 #include "kernels/cuda/query_rows.h"
 #include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
@@ -51,19 +52,33 @@ struct SoftmaxForward {
     HeadRange heads;  // query heads of the branch
     int group = 1;    // query heads of a KV head
     int64_t query_len = 0, key_len = 0;
+    PackedSequences pack;
     int value_dim = 0;  // Dv
     float scale = 1;    // of scores; positive
   };
 
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const QueryRows rows =
-        RowsOfGroup(x.block(1), p.group, p.heads, p.query_len, p.key_len)
-            .From(static_cast<int64_t>(x.block(0)) * kRows);
+    const Sequence s = SequenceOfBlock(x, p);
+    const QueryRows rows = RowsOf(x, p, s);
     if (rows.first >= rows.count) return;
     Pass<Exec> pass(x, p, rows);
     pass.Run();
     pass.Finish();
+  }
+
+  template <class Exec>
+  RATTN_FN static Sequence SequenceOfBlock(Exec& x, const Params& p) {
+    return SequenceOf(x, p.pack, {p.group, kRows}, x.block(0), p.query_len,
+                      p.key_len);
+  }
+  // Those of the block.
+  template <class Exec>
+  RATTN_FN static QueryRows RowsOf(Exec& x, const Params& p,
+                                   const Sequence& s) {
+    return RowsOfGroup(x.block(1), p.group, p.heads, s.query_len, s.key_len,
+                       s.first_token)
+        .From(static_cast<int64_t>(s.piece) * kRows);
   }
 
   template <class Exec>
@@ -113,8 +128,8 @@ struct SoftmaxForward {
     RATTN_FN QTile Queries() const { return TileAt<QTile>(x, 0); }
 
     RATTN_FN void LoadKeys(int tile) {
-      const auto begin = static_cast<int>(tiles.Begin(tile));
-      const auto end = static_cast<int>(tiles.End(tile));
+      const auto begin = static_cast<int>(rows.first_token + tiles.Begin(tile));
+      const auto end = static_cast<int>(rows.first_token + tiles.End(tile));
       p.k.template Copy<kThreads>(x, Stages::Keys(x, tile), begin, end);
       p.v.template Copy<kThreads>(x, Stages::Values(x, tile), begin, end);
     }

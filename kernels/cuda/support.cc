@@ -9,6 +9,7 @@
 #include "kernels/cuda/backward_plan.h"
 #include "kernels/cuda/extend_plan.h"
 #include "kernels/cuda/forward_plan.h"
+#include "kernels/window.h"
 
 namespace rattn::cuda {
 namespace {
@@ -44,7 +45,10 @@ Support CudaSupports(const Problem& problem) {
   }
   if (Support support = RefuseSoftcap(problem); !support.ok()) return support;
   constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
-  if (StateHeads(problem) > kMaxGrid || s.batch > kMaxGrid ||
+  const int64_t sequences = SequenceCount(problem);
+  if (StateHeads(problem) > kMaxGrid || sequences > kMaxGrid ||
+      (!problem.cu_seqlens.empty() &&
+       SinkCount(problem.spec.local) > kMost / sequences) ||
       s.key_len * kMaxHeadDim > kMost || s.query_len * GroupSize(s) > kMost) {
     return {"the CUDA kernels count tokens, heads and sequences in 32 bits"};
   }

@@ -5,6 +5,7 @@
 
 #include "kernels/reference/group.h"
 #include "kernels/reference/phases.h"
+#include "kernels/sequences.h"
 
 namespace rattn::reference {
 namespace {
@@ -261,8 +262,9 @@ void BackwardHead(const Problem& problem, const Buffers& buffers, int64_t h,
   Fill(0, heads * problem.shape.value_dim, m.d_norm_local);
   Fill(0, heads * problem.shape.value_dim, m.d_norm_memory);
   Fill(0, heads, m.d_sink);
-  for (int64_t b = 0; b < problem.shape.batch; ++b) {
-    SequenceGradient(problem, buffers, b, h, &m);
+  for (int64_t i = 0; i < SequenceCount(problem); ++i) {
+    const SequenceCall call = SequenceAt(problem, buffers, i);
+    SequenceGradient(call.problem, call.buffers, call.batch, h, &m);
   }
   StoreParameterGradients(problem, buffers, h, m);
 }

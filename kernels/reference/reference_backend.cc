@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/reference/phases.h"
+#include "kernels/sequences.h"
 
 namespace rattn {
 namespace {
@@ -48,8 +49,11 @@ class Reference final : public Backend {
                Workspace workspace) const override {
     ForEachPiece(Groups(p), p.threads, reference::ForwardScratch(p), workspace,
                  [&](int64_t piece, reference::Scratch scratch) {
-                   reference::ForwardGroup(p, buffers, piece / p.shape.kv_heads,
-                                           piece % p.shape.kv_heads, scratch);
+                   const SequenceCall call =
+                       SequenceAt(p, buffers, piece / p.shape.kv_heads);
+                   reference::ForwardGroup(call.problem, call.buffers,
+                                           call.batch, piece % p.shape.kv_heads,
+                                           scratch);
                  });
   }
 
@@ -75,7 +79,7 @@ class Reference final : public Backend {
 
  private:
   static int64_t Groups(const Problem& p) {
-    return p.shape.batch * p.shape.kv_heads;
+    return SequenceCount(p) * p.shape.kv_heads;
   }
   static int64_t Team(const Problem& p) {
     return std::min<int64_t>(Groups(p), p.threads);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/reference/reference_backend.h"
+#include "kernels/test_packs.h"
 #include "kernels/test_tensors.h"
 #include "kernels/window.h"
 
@@ -86,6 +87,16 @@ std::vector<Setting> ForwardSettings() {
                       .shape = MakeShape(1, 2, 1, 9, 4, 8, 8),
                       .options = {.initial_state = true},
                       .edit = UseRope});
+  settings.push_back({.name = "a pack of sequences",
+                      .shape = MakeShape(1, 4, 2, 0, 0, 8, 16),
+                      .options = {.sink_logit = true,
+                                  .initial_state = true,
+                                  .separate_memory = true},
+                      .edit = [](Problem& p) {
+                        static constexpr int64_t kPack[] = {0, 4, 4, 5, 11};
+                        UseRope(p);
+                        SetPack(kPack, &p);
+                      }});
   return settings;
 }
 
@@ -422,6 +433,19 @@ TEST(Reference, ThreadsChangeNothing) {
                 TestTensors::Flat(many.buffers.*output))
           << variant.name;
     }
+  }
+}
+
+TEST(Reference, APackIsItsSequencesOneByOne) {
+  Setting setting{.name = "", .shape = MakeShape(1, 2, 1, 0, 0, 8, 8)};
+  setting.options = {.sink_logit = true, .initial_state = true};
+  for (const Variant& variant : Catalog()) {
+    SCOPED_TRACE(variant.name);
+    Problem problem = MakeProblem(variant, setting);
+    UseRope(problem);
+    SetPack(kEmptySequences, &problem);
+    problem.threads = 2;
+    ExpectPackEqualsCalls(Reference(), problem, setting.options);
   }
 }
 

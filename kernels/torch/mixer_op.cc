@@ -1,7 +1,8 @@
 // Mixers as LibTorch operators: torch.ops.rattn.mixer(q, k, v, "rattention",
 // 512, ...) once this library is loaded, from C++ or Python, with gradients:
 // on the CPU by the cpu backend, on a GPU by the cuda backend, with shapes only
-// on meta tensors.
+// on meta tensors. cu_seqlens: offsets of sequences packed along the tokens of
+// a batch of 1 (Problem::cu_seqlens), any integers, read on the host.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -26,15 +27,17 @@ using torch::autograd::variable_list;
 constexpr const char* kSchema =
     "mixer(Tensor q, Tensor k, Tensor v, str variant, int window=0, "
     "int sinks=-1, Tensor? norm_local=None, Tensor? norm_memory=None, "
-    "float rope_theta=0) -> Tensor";
+    "float rope_theta=0, Tensor? cu_seqlens=None) -> Tensor";
 constexpr const char* kForwardSchema =
     "mixer_forward(Tensor q, Tensor k, Tensor v, str variant, int window, "
     "int sinks, Tensor? norm_local, Tensor? norm_memory, float rope_theta, "
-    "bool train) -> (Tensor o, Tensor lse, Tensor o_local, Tensor o_memory)";
+    "bool train, Tensor? cu_seqlens=None) -> "
+    "(Tensor o, Tensor lse, Tensor o_local, Tensor o_memory)";
 constexpr const char* kBackwardSchema =
     "mixer_backward(Tensor d_o, Tensor q, Tensor k, Tensor v, Tensor lse, "
     "Tensor o_local, Tensor o_memory, str variant, int window, int sinks, "
-    "Tensor? norm_local, Tensor? norm_memory, float rope_theta) -> "
+    "Tensor? norm_local, Tensor? norm_memory, float rope_theta, "
+    "Tensor? cu_seqlens=None) -> "
     "(Tensor dq, Tensor dk, Tensor dv, Tensor d_norm_local, "
     "Tensor d_norm_memory)";
 
@@ -43,7 +46,18 @@ struct Settings {
   std::string variant;
   int64_t window, sinks;
   double rope_theta;
+  Tensor cu_seqlens = {};  // of Offsets; must live as long as the problem
 };
+
+// As a Problem has them; undefined without a pack.
+Tensor Offsets(const OptionalTensor& cu_seqlens) {
+  if (!cu_seqlens || !cu_seqlens->defined()) return Tensor();
+  TORCH_CHECK_VALUE(cu_seqlens->dim() == 1 && cu_seqlens->numel() > 0 &&
+                        at::isIntegralType(cu_seqlens->scalar_type(), false),
+                    "rattn: cu_seqlens must be a list of integers, got ",
+                    cu_seqlens->sizes(), " of ", cu_seqlens->scalar_type());
+  return cu_seqlens->to(at::kCPU, at::kLong).contiguous();
+}
 
 // q [B, Tq, Hq, D], k [B, Tk, Hkv, D], v [B, Tk, Hkv, Dv].
 Problem MakeProblem(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -85,6 +99,10 @@ Problem MakeProblem(const Tensor& q, const Tensor& k, const Tensor& v,
   p.dtype = KernelDtype(q.scalar_type());
   if (settings.rope_theta > 0) {
     p.positions = {.rope = true, .theta = settings.rope_theta};
+  }
+  if (const Tensor& offsets = settings.cu_seqlens; offsets.defined()) {
+    p.cu_seqlens = {offsets.const_data_ptr<int64_t>(),
+                    static_cast<size_t>(offsets.numel())};
   }
   p.threads = at::get_num_threads();
   return p;
@@ -156,9 +174,11 @@ Forwarded MixerForward(const Tensor& q, const Tensor& k, const Tensor& v,
                        const std::string& variant, int64_t window,
                        int64_t sinks, const OptionalTensor& norm_local,
                        const OptionalTensor& norm_memory, double rope_theta,
-                       bool train) {
-  const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta},
-                                train ? Phase::kTrain : Phase::kForward);
+                       bool train, const OptionalTensor& cu_seqlens) {
+  const Tensor offsets = Offsets(cu_seqlens);
+  const Problem p =
+      MakeProblem(q, k, v, {variant, window, sinks, rope_theta, offsets},
+                  train ? Phase::kTrain : Phase::kForward);
   const Tensor local = Scales(norm_local, q), memory = Scales(norm_memory, q);
   const Kept kept = MakeOutputs(p, q);
   const Buffers b = MakeBuffers(q, k, v, local, memory, kept);
@@ -169,8 +189,8 @@ Forwarded MixerForward(const Tensor& q, const Tensor& k, const Tensor& v,
 Forwarded MixerForwardMeta(const Tensor& q, const Tensor& k, const Tensor& v,
                            const std::string& variant, int64_t window,
                            int64_t sinks, const OptionalTensor&,
-                           const OptionalTensor&, double rope_theta,
-                           bool train) {
+                           const OptionalTensor&, double rope_theta, bool train,
+                           const OptionalTensor&) {
   const Kept kept =
       MakeOutputs(MakeProblem(q, k, v, {variant, window, sinks, rope_theta},
                               train ? Phase::kTrain : Phase::kForward),
@@ -197,8 +217,11 @@ Gradients MixerBackward(const Tensor& d_o, const Tensor& q, const Tensor& k,
                         const Tensor& o_local, const Tensor& o_memory,
                         const std::string& variant, int64_t window,
                         int64_t sinks, const OptionalTensor& norm_local,
-                        const OptionalTensor& norm_memory, double rope_theta) {
-  const Problem p = MakeProblem(q, k, v, {variant, window, sinks, rope_theta});
+                        const OptionalTensor& norm_memory, double rope_theta,
+                        const OptionalTensor& cu_seqlens) {
+  const Tensor offsets = Offsets(cu_seqlens);
+  const Problem p =
+      MakeProblem(q, k, v, {variant, window, sinks, rope_theta, offsets});
   const Tensor local = Scales(norm_local, q), memory = Scales(norm_memory, q);
   const Kept kept = {at::empty_like(d_o, at::MemoryFormat::Contiguous), lse,
                      o_local, o_memory};
@@ -219,7 +242,8 @@ Gradients MixerBackwardMeta(const Tensor&, const Tensor& q, const Tensor& k,
                             const Tensor& v, const Tensor&, const Tensor&,
                             const Tensor&, const std::string&, int64_t, int64_t,
                             const OptionalTensor& norm_local,
-                            const OptionalTensor& norm_memory, double) {
+                            const OptionalTensor& norm_memory, double,
+                            const OptionalTensor&) {
   return EmptyGradients(q, k, v, norm_local, norm_memory);
 }
 
@@ -242,15 +266,16 @@ struct MixerFunction : torch::autograd::Function<MixerFunction> {
                         const Tensor& v, const std::string& variant,
                         int64_t window, int64_t sinks,
                         const OptionalTensor& norm_local,
-                        const OptionalTensor& norm_memory, double rope_theta) {
+                        const OptionalTensor& norm_memory, double rope_theta,
+                        const OptionalTensor& cu_seqlens) {
     at::AutoDispatchBelowADInplaceOrView below;
     const auto [o, lse, o_local, o_memory] =
         ForwardOperator().call(q, k, v, variant, window, sinks, norm_local,
-                               norm_memory, rope_theta, true);
+                               norm_memory, rope_theta, true, cu_seqlens);
     const Tensor absent;
-    ctx->save_for_backward({q, k, v, lse, o_local, o_memory,
-                            norm_local.value_or(absent),
-                            norm_memory.value_or(absent)});
+    ctx->save_for_backward(
+        {q, k, v, lse, o_local, o_memory, norm_local.value_or(absent),
+         norm_memory.value_or(absent), cu_seqlens.value_or(absent)});
     ctx->saved_data["variant"] = variant;
     ctx->saved_data["window"] = window;
     ctx->saved_data["sinks"] = sinks;
@@ -270,7 +295,7 @@ struct MixerFunction : torch::autograd::Function<MixerFunction> {
         ctx->saved_data["variant"].toStringRef(),
         ctx->saved_data["window"].toInt(), ctx->saved_data["sinks"].toInt(),
         optional(s[6]), optional(s[7]),
-        ctx->saved_data["rope_theta"].toDouble());
+        ctx->saved_data["rope_theta"].toDouble(), optional(s[8]));
     const Tensor none;
     const auto scales = [&](const Tensor& d, const Tensor& of) {
       return of.defined() ? d.to(of.scalar_type()) : none;
@@ -283,6 +308,7 @@ struct MixerFunction : torch::autograd::Function<MixerFunction> {
             none,
             scales(d_local, s[6]),
             scales(d_memory, s[7]),
+            none,
             none};
   }
 };
@@ -290,14 +316,15 @@ struct MixerFunction : torch::autograd::Function<MixerFunction> {
 Tensor Mixer(const Tensor& q, const Tensor& k, const Tensor& v,
              const std::string& variant, int64_t window, int64_t sinks,
              const OptionalTensor& norm_local,
-             const OptionalTensor& norm_memory, double rope_theta) {
+             const OptionalTensor& norm_memory, double rope_theta,
+             const OptionalTensor& cu_seqlens) {
   if (!at::GradMode::is_enabled()) {
     return std::get<0>(ForwardOperator().call(q, k, v, variant, window, sinks,
                                               norm_local, norm_memory,
-                                              rope_theta, false));
+                                              rope_theta, false, cu_seqlens));
   }
   return MixerFunction::apply(q, k, v, variant, window, sinks, norm_local,
-                              norm_memory, rope_theta);
+                              norm_memory, rope_theta, cu_seqlens);
 }
 
 TORCH_LIBRARY(rattn, library) {

@@ -43,6 +43,11 @@ TEST_F(MixerOpCuda, ComputesInFp16) {
   ExpectNear(c, RunMixer(c, kFakeCuda), 2e-3, 4e-3);
 }
 
+TEST_F(MixerOpCuda, PacksAreMadeOnTheDevice) {
+  const MixerCase c("rattention", at::kBFloat16, kMixerPack);
+  ExpectNear(c, RunMixer(c, kFakeCuda), 1e-2, 2e-2);
+}
+
 TEST_F(MixerOpCuda, WithoutGradientsKeepsNothing) {
   const at::NoGradGuard no_grad;
   const MixerCase c("swa", at::kBFloat16);

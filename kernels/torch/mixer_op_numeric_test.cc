@@ -16,6 +16,14 @@ TEST(MixerOp, OutputAndGradientsEqualTheReference) {
   }
 }
 
+TEST(MixerOp, PacksEqualTheReference) {
+  for (const char* name : {"swa", "rattention"}) {
+    SCOPED_TRACE(name);
+    const MixerCase c(name, at::kFloat, kMixerPack);
+    ExpectNear(c, RunMixer(c, at::kCPU), 2e-6, 4e-6);
+  }
+}
+
 TEST(MixerOp, MetaTensorsHaveShapesOnly) {
   const at::TensorOptions meta = at::TensorOptions().device(at::kMeta);
   const Tensor q = at::empty({2, 9, 4, 16}, meta).requires_grad_();
@@ -29,8 +37,9 @@ TEST(MixerOp, MetaTensorsHaveShapesOnly) {
 TEST(MixerOp, RefusesWhatItCannotDo) {
   const Tensor q = at::zeros({1, 5, 3, 16}), k = at::zeros({1, 5, 2, 16});
   const auto error = [&](const Tensor& a, const Tensor& b, const char* variant,
-                         int64_t window) {
-    return MixerError(a, b, b, variant, window);
+                         int64_t window, const OptionalTensor& pack = {}) {
+    return MixerError(a, b, b, variant, window, std::nullopt, std::nullopt, 0.,
+                      pack);
   };
   EXPECT_THAT(error(q, k, "swa", 4), testing::HasSubstr("heads"));
   EXPECT_THAT(error(k, k, "swa", 0), testing::HasSubstr("window"));
@@ -39,6 +48,10 @@ TEST(MixerOp, RefusesWhatItCannotDo) {
               testing::HasSubstr("float32"));
   EXPECT_THAT(error(k.to(at::kHalf), k.to(at::kHalf), "swa", 4),
               testing::HasSubstr("fp16"));
+  EXPECT_THAT(error(k, k, "swa", 4, at::tensor({0, 4}, at::kInt)),
+              testing::HasSubstr("from 0 to the 5 tokens, got 0 .. 4"));
+  EXPECT_THAT(error(k, k, "swa", 4, at::tensor({0., 5.})),
+              testing::HasSubstr("list of integers"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <torch/library.h>
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "kernels/reference/reference_backend.h"
@@ -21,16 +22,17 @@ inline at::Tensor Mixer(const at::Tensor& q, const at::Tensor& k,
                         int64_t window,
                         const OptionalTensor& norm_local = std::nullopt,
                         const OptionalTensor& norm_memory = std::nullopt,
-                        double rope_theta = 0) {
+                        double rope_theta = 0,
+                        const OptionalTensor& cu_seqlens = std::nullopt) {
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                  const std::string&, int64_t, int64_t, const OptionalTensor&,
-                 const OptionalTensor&, double);
+                 const OptionalTensor&, double, const OptionalTensor&);
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("rattn::mixer", "")
                              .typed<Signature>();
   return op.call(q, k, v, variant, window, -1, norm_local, norm_memory,
-                 rope_theta);
+                 rope_theta, cu_seqlens);
 }
 
 // What the operator says of a call that it refuses.
@@ -44,11 +46,14 @@ std::string MixerError(const Arguments&... arguments) {
   return "";
 }
 
-// A call with gradients, computed by the reference in fp64 from inputs that
-// `dtype` can hold.
+inline constexpr int64_t kMixerPack[] = {0, 5, 5, 6, 37};
+
+// A call with gradients, of a batch or of a pack, computed by the reference in
+// fp64 from inputs that `dtype` can hold.
 struct MixerCase {
-  MixerCase(const std::string& variant_name, at::ScalarType type)
-      : name(variant_name), dtype(type), tensors(Prepare(), {}, 3) {
+  MixerCase(const std::string& variant_name, at::ScalarType type,
+            std::span<const int64_t> pack = {})
+      : name(variant_name), dtype(type), tensors(Prepare(pack), {}, 3) {
     Buffers& b = tensors.buffers;
     b.d_final_state = {};
     for (const TensorView* view : {&b.q, &b.k, &b.v, &b.d_o}) {
@@ -79,13 +84,14 @@ struct MixerCase {
   TestTensors tensors;
 
  private:
-  const Problem& Prepare() {
+  const Problem& Prepare(std::span<const int64_t> pack) {
     const Variant& variant = *FindVariant(name);
     window = variant.takes_window ? 7 : 0;
     problem.spec = TestSpec(variant, 7);
     problem.phase = Phase::kTrain;
     problem.dtype = Dtype::kF64;
-    problem.shape = MakeShape(2, 4, 2, 37, 37, 16, 24);
+    problem.shape = MakeShape(pack.empty() ? 2 : 1, 4, 2, 37, 37, 16, 24);
+    problem.cu_seqlens = pack;
     problem.positions = {.rope = true, .theta = kTheta};
     return problem;
   }
@@ -105,8 +111,12 @@ inline MixerResult RunMixer(const MixerCase& c, at::Device device) {
     local = leaf(c.Scale(c.tensors.buffers.norm_local));
     memory = leaf(c.Scale(c.tensors.buffers.norm_memory));
   }
+  OptionalTensor pack;
+  if (const auto offsets = c.problem.cu_seqlens; !offsets.empty()) {
+    pack = at::tensor(at::ArrayRef(offsets.data(), offsets.size()));
+  }
   const at::Tensor o =
-      Mixer(q, k, v, c.name, c.window, local, memory, MixerCase::kTheta);
+      Mixer(q, k, v, c.name, c.window, local, memory, MixerCase::kTheta, pack);
   const at::Tensor d_o = MixerCase::At(c.tensors.buffers.d_o).to(c.dtype);
   torch::autograd::backward({o}, {d_o.to(device)});
   MixerResult result{o.detach(), q.grad(), k.grad(), v.grad(), {}, {}};

@@ -179,6 +179,9 @@ class Torch : public Backend {
     if (p.phase == Phase::kExtend || p.phase == Phase::kDecode) {
       return {"the torch baseline has no caches"};
     }
+    if (!p.cu_seqlens.empty()) {
+      return {"the torch baseline has no packs: it needs a call per sequence"};
+    }
     if (HasMemory(p.spec)) {
       if (Support memory = SupportsChunkwiseMemory(p); !memory.ok()) {
         return memory;

@@ -15,5 +15,14 @@ TEST(CudaBackward, TilesMatchTheReference) {
   ForEachCudaProblem(TileCases(), 7, CheckBackward);
 }
 
+TEST(CudaBackward, PacksMatchTheReference) {
+  ForEachCudaProblem(cpu_test::SmallPacks(), 7, CheckBackward);
+  ForEachCudaProblem(TilePacks(), 11, CheckBackward);
+}
+
+TEST(CudaBackward, PacksEqualCallsOnTheirSequences) {
+  ForEachCudaProblem({TilePacks()[0], cpu_test::SmallPacks()[2]}, 9, CheckPack);
+}
+
 }  // namespace
 }  // namespace rattn::cuda

@@ -16,5 +16,16 @@ TEST(CudaBackwardSlow, TilesMatchTheReference) {
   ForEachCudaProblem(TileCases(), 1, CheckBackward);
 }
 
+TEST(CudaBackwardSlow, PacksMatchTheReference) {
+  ForEachCudaProblem(cpu_test::SmallPacks(), 1, CheckBackward);
+  ForEachCudaProblem(TilePacks(), 1, CheckBackward);
+  ForEachCudaProblem(cpu_test::LargePacks(), 7, CheckBackward);
+}
+TEST(CudaBackwardSlow, PacksEqualCallsOnTheirSequences) {
+  ForEachCudaProblem(cpu_test::SmallPacks(), 1, CheckPack);
+  ForEachCudaProblem(TilePacks(), 3, CheckPack);
+  ForEachCudaProblem(cpu_test::LargePacks(), 13, CheckPack);
+}
+
 }  // namespace
 }  // namespace rattn::cuda

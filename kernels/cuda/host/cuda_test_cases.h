@@ -45,6 +45,27 @@ inline std::vector<Case> TileCases() {
   };
 }
 
+// Packs whose sequences end within tiles and segments, of the compiled head
+// dims, windows longer and shorter than sequences.
+inline std::vector<Case> TilePacks() {
+  using cpu_test::PackCase;
+  static constexpr int64_t kTiles[] = {0, 64, 64, 65, 192, 230};
+  return {
+      PackCase("whole tiles, segments of a chunk", kTiles,
+               MakeShape(1, 2, 1, 0, 0, 64, 64), 65, {.initial_state = true},
+               [](Problem& p) { p.tiling = {.chunk = 16, .state_every = 1}; }),
+      PackCase("head dim 128, groups of two", kEmptySequences,
+               MakeShape(1, 4, 2, 0, 0, 128, 128), 23, cpu_test::kAllInputs,
+               [](Problem& p) {
+                 cpu_test::HalfSplitRope(p);
+                 p.tiling = {.chunk = 7, .state_every = 2};
+               }),
+      PackCase("head dim 256, groups of three", kEmptySequences,
+               MakeShape(1, 3, 1, 0, 0, 256, 256), 100, {.sink_logit = true},
+               cpu_test::InterleavedRope),
+  };
+}
+
 // Runs the supported problems of `cases`, one of `thin` to keep a run short.
 inline void ForEachCudaProblem(
     const std::vector<Case>& cases, int thin,
@@ -158,6 +179,13 @@ inline void CheckBackwardOn(const Backend* backend, const Problem& problem,
     EXPECT_NEAR(got[h], expected[h], 1e-3 * size) << "d_sink_logit " << h;
   }
 }
+// Both passes on a pack against calls on its sequences.
+inline void CheckPack(const Problem& problem, const TestOptions& options) {
+  Findings findings;
+  ExpectPackEqualsCalls(HostBackend(&findings), problem, options);
+  EXPECT_EQ(findings.Text(), "");
+}
+
 inline void CheckBackward(const Problem& problem, const TestOptions& options) {
   CheckBackwardOn(nullptr, problem, options);
 }

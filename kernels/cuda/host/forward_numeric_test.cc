@@ -15,6 +15,27 @@ TEST(CudaForward, TilesMatchTheReference) {
   ForEachCudaProblem(TileCases(), 3, CheckForward);
 }
 
+TEST(CudaForward, PacksMatchTheReference) {
+  ForEachCudaProblem(cpu_test::SmallPacks(), 5, CheckForward);
+  ForEachCudaProblem(TilePacks(), 7, CheckForward);
+}
+
+// More offsets than a launch can bring to the device.
+TEST(CudaForward, ManySequences) {
+  std::vector<int64_t> cu_seqlens = {0};
+  for (int64_t i = 0; i < 1000; ++i) {
+    cu_seqlens.push_back(cu_seqlens.back() + (i % 40 == 7));
+  }
+  const Case many = cpu_test::PackCase(
+      "many sequences", cu_seqlens, MakeShape(1, 2, 1, 0, 0, 8, 8), 5,
+      {.initial_state = true}, cpu_test::HalfSplitRope);
+  const auto check = [](const Problem& problem, const TestOptions& options) {
+    const bool fused = HasLocal(problem.spec) && HasMemory(problem.spec);
+    if (fused) CheckForward(problem, options);
+  };
+  ForEachCudaProblem({many}, 9, check);
+}
+
 // Heads before tokens, gaps between elements: rows that no copy can move as
 // they lie are packed first.
 void CheckStrides(const Problem& problem, const TestOptions& options) {

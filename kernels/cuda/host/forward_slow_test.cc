@@ -16,5 +16,11 @@ TEST(CudaForwardSlow, TilesMatchTheReference) {
   ForEachCudaProblem(TileCases(), 1, CheckForward);
 }
 
+TEST(CudaForwardSlow, PacksMatchTheReference) {
+  ForEachCudaProblem(cpu_test::SmallPacks(), 1, CheckForward);
+  ForEachCudaProblem(TilePacks(), 1, CheckForward);
+  ForEachCudaProblem(cpu_test::LargePacks(), 5, CheckForward);
+}
+
 }  // namespace
 }  // namespace rattn::cuda
