@@ -28,7 +28,10 @@ std::string ShortName(const std::type_info& type) {
 
 class CountingLauncher {
  public:
-  explicit CountingLauncher(int most_blocks) : most_blocks_(most_blocks) {}
+  CountingLauncher(const Gpu& gpu, int most_blocks)
+      : gpu_(gpu), most_blocks_(most_blocks) {}
+
+  const Gpu& gpu() const { return gpu_; }
 
   template <typename Kernel>
   void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
@@ -39,6 +42,7 @@ class CountingLauncher {
   std::vector<PlannedLaunch> launches;
 
  private:
+  Gpu gpu_;
   int most_blocks_;
 };
 
@@ -90,11 +94,11 @@ Buffers BuffersOf(const Problem& p, Nowhere* nowhere) {
 
 }  // namespace
 
-std::vector<PlannedLaunch> CudaLaunches(const Problem& problem,
+std::vector<PlannedLaunch> CudaLaunches(const Problem& problem, const Gpu& gpu,
                                         int most_blocks) {
   Nowhere nowhere;
   const Buffers buffers = BuffersOf(problem, &nowhere);
-  CountingLauncher launcher(most_blocks);
+  CountingLauncher launcher(gpu, most_blocks);
   ForwardPlan<Bf16, CountingLauncher>::Run(problem, buffers, nowhere.arena(),
                                            &launcher);
   if (problem.phase == Phase::kTrain) {

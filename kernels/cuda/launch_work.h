@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/problem.h"
 
@@ -28,10 +29,11 @@ struct PlannedLaunch {
   }
 };
 
-// In order; phase kTrain: forward, then backward. `problem`: CudaSupports, on
-// dense bf16 tensors, without learned norms, sink logits and start states. At
-// most `most_blocks` blocks per head are walked to count work.
+// On `gpu`, in order; phase kTrain: forward, then backward. `problem`:
+// CudaSupports, on dense bf16 tensors, without learned norms, sink logits and
+// start states. At most `most_blocks` blocks per head are walked to count work.
 std::vector<PlannedLaunch> CudaLaunches(const Problem& problem,
+                                        const Gpu& gpu = {},
                                         int most_blocks = 32);
 
 }  // namespace rattn::cuda

@@ -31,7 +31,7 @@ double Sum(const std::vector<PlannedLaunch>& launches,
 // 64 keys up to its last token.
 TEST(LaunchWork, FullAttentionIsTheSumOfItsTiles) {
   const Problem p = ProblemOf("full", 0, 512);
-  const auto launches = CudaLaunches(p, /*most_blocks=*/1000);
+  const auto launches = CudaLaunches(p, {}, /*most_blocks=*/1000);
   ASSERT_EQ(launches.size(), 1u);
   const PlannedLaunch& launch = launches.front();
   EXPECT_EQ(launch.kernel, "SoftmaxForward<Bf16, 128, (KeySource)0>");
@@ -54,7 +54,7 @@ TEST(LaunchWork, SampledBlocksStandForAll) {
     SCOPED_TRACE(variant);
     Problem p = ProblemOf(variant, 256, 4096);
     p.phase = Phase::kTrain;
-    const auto all = CudaLaunches(p, 1 << 20), some = CudaLaunches(p);
+    const auto all = CudaLaunches(p, {}, 1 << 20), some = CudaLaunches(p);
     ASSERT_EQ(all.size(), some.size());
     for (const auto what : {&LaunchWork::flops, &LaunchWork::exps,
                             &LaunchWork::bytes, &LaunchWork::requested_bytes}) {

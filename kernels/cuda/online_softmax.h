@@ -21,6 +21,14 @@ struct OnlineSoftmax {
   // scores is positive.
   template <class Exec, int kCount>
   RATTN_FN void ToWeights(Exec& x, float scale, Accumulator (&s)[kCount]) {
+    float factor[2];
+    ToWeightsAlone(x, scale, s, factor);
+    Rescale(factor);
+  }
+  // As ToWeights, but o is still to be multiplied with `factor` (Rescale).
+  template <class Exec, int kCount>
+  RATTN_FN void ToWeightsAlone(Exec& x, float scale, Accumulator (&s)[kCount],
+                               float (&factor)[2]) {
     scale *= kLog2E;
     RATTN_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -32,7 +40,8 @@ struct OnlineSoftmax {
       }
       top = MaxOfRow(x, top);
       const float base = top == kMinusInfinity ? 0 : top * scale;
-      Rescale(half, Exec::Exp2(top_score[half] * scale - base));
+      factor[half] = Exec::Exp2(top_score[half] * scale - base);
+      sum[half] *= factor[half];
       top_score[half] = top;
       RATTN_UNROLL
       for (int n = 0; n < kCount; ++n) {
@@ -45,12 +54,11 @@ struct OnlineSoftmax {
     }
   }
 
-  RATTN_FN void Rescale(int half, float factor) {
-    sum[half] *= factor;
+  RATTN_FN void Rescale(const float (&factor)[2]) {
     RATTN_UNROLL
     for (int n = 0; n < kDim / 8; ++n) {
-      o[n].c[2 * half] *= factor;
-      o[n].c[2 * half + 1] *= factor;
+      RATTN_UNROLL
+      for (int i = 0; i < 4; ++i) o[n].c[i] *= factor[i / 2];
     }
   }
 };

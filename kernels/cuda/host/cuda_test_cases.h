@@ -77,14 +77,18 @@ inline void ForEachCudaProblem(
   EXPECT_GT(supported, 0);
 }
 
+// The kernels of compute capability 9.0, wherever there are any.
+inline constexpr Gpu kHopper = {90, 132, /*always_newest=*/true};
+
 // The tensors of a problem, of the kernels and of the reference in fp64.
 struct CheckedRun {
-  // `on`: null for the kernels executed on the CPU.
+  // `on`: null for the kernels executed on the CPU, those for `gpu`.
   CheckedRun(const Problem& p, const TestOptions& options,
-             const Backend* on = nullptr)
+             const Backend* on = nullptr, const Gpu& gpu = {})
       : problem(p),
         tensors(p, options, 11),
         exact(p, options, tensors),
+        host(&findings, gpu),
         backend(on != nullptr ? *on : host) {
     EXPECT_EQ(CheckBuffers(problem, tensors.buffers, true).reason, "");
     RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
@@ -114,13 +118,13 @@ struct CheckedRun {
   TestTensors tensors;
   cpu_test::Exact exact;
   Findings findings;
-  HostBackend host{&findings};
+  HostBackend host;
   const Backend& backend;
 };
 
 inline void CheckForwardOn(const Backend* backend, const Problem& problem,
-                           const TestOptions& options) {
-  CheckedRun run(problem, options, backend);
+                           const TestOptions& options, const Gpu& gpu = {}) {
+  CheckedRun run(problem, options, backend, gpu);
   for (const cpu_test::NamedTensor& t :
        {cpu_test::NamedTensor{"o", &Buffers::o},
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},

@@ -10,7 +10,7 @@ namespace rattn::cuda {
 void HostBackend::Extend(const Problem& problem, const Buffers& buffers,
                          KvCache& cache, Workspace workspace) const {
   std::vector<void*> pages;
-  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_,
+  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_, gpu_,
                             ViewsOf(problem, cache, &pages));
   AdvanceCache(problem, &cache);
 }
