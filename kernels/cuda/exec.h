@@ -33,8 +33,12 @@
 //       phase barrier j; 128-byte swizzle by the address in shared memory
 //   FenceAsync()   what this thread wrote to shared memory, before a barrier
 //       behind it, for CopyBox and the products below
-//   GroupFence() GroupCommit() GroupWait<n>()   by all lanes: registers of
-//       products are ready; ends a group of products; all but the last n done
+//   GroupFence() GroupCommit() GroupWait<n>()   by all lanes: the products
+//       behind it may use registers; ends a group of products; all but the last
+//       n groups are done
+//   Pin(registers)                   accumulators or fragments of products,
+//   each
+//       before its GroupFence and behind its GroupWait: no use moves across
 //   GroupMma<T>(a, b, &c, add)       \ of four warps: c = A B + (add ? c : 0);
 //   GroupMmaColumns<T>(a, b, &c)     / registers are theirs until the wait
 //   TakeRegisters<n>() LeaveRegisters<n>()   n registers a thread from here on,

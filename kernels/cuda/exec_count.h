@@ -107,6 +107,8 @@ class CountExec {
   void GroupCommit() {}
   template <int kGroupsLeft>
   void GroupWait() {}
+  template <typename R, int kCount>
+  void Pin(R (&)[kCount]) {}
   template <typename T, int kCount>
   void GroupMma(uint64_t, uint64_t, Accumulator (&)[kCount], bool) {
     counts_->mmas += kCount;  // 16 rows of a warp

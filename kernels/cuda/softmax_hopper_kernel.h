@@ -128,9 +128,12 @@ struct SoftmaxHopper {
       if (tiles.count == 0) return;
       const bool two_queries = p.q_sink && tiles.sink_tiles > 0;
       LoadQueries(two_queries ? p.q_sink : p.q);
+      Keys().WaitFull(x, 0);
+      x.Pin(scores);
       x.GroupFence();
       BeginScores(0);
       x.template GroupWait<0>();
+      x.Pin(scores);
       float factor[2];
       Weigh(0, factor);  // o is zero
       Pack();
@@ -139,19 +142,30 @@ struct SoftmaxHopper {
           x.NamedBarrier(kReadersMeet, kReaderThreads);
           LoadQueries(p.q);
         }
+        Values().WaitFull(x, n - 1);
+        Keys().WaitFull(x, n);
+        x.Pin(scores);
+        x.Pin(weights);
+        x.Pin(softmax.o);
         x.GroupFence();
         BeginScores(n);
         BeginValues(n - 1);
         x.template GroupWait<1>();
+        x.Pin(scores);
         Weigh(n, factor);
         x.template GroupWait<0>();
+        x.Pin(softmax.o);
         Values().Release(x, n - 1);
         softmax.Rescale(factor);
         Pack();
       }
+      Values().WaitFull(x, tiles.count - 1);
+      x.Pin(weights);
+      x.Pin(softmax.o);
       x.GroupFence();
       BeginValues(tiles.count - 1);
       x.template GroupWait<0>();
+      x.Pin(softmax.o);
     }
 
     RATTN_FN void Finish() {
@@ -181,12 +195,10 @@ struct SoftmaxHopper {
       x.NamedBarrier(kReadersMeet, kReaderThreads);
     }
     RATTN_FN void BeginScores(int n) {
-      Keys().WaitFull(x, n);
       BeginRowProducts(x, QTile{0}, x.warp() / 4 * 64, KeyTile(n), scores);
       x.GroupCommit();
     }
     RATTN_FN void BeginValues(int n) {
-      Values().WaitFull(x, n);
       BeginWeighted(x, weights, ValueTile(n), softmax.o);
       x.GroupCommit();
     }

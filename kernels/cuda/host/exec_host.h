@@ -183,6 +183,12 @@ class HostExec {
     arguments.groups_left = kGroupsLeft;
     MeetProducts(&WaitOfWarp, arguments, where);
   }
+  template <typename R, int kCount>
+  void Pin(R (&registers)[kCount], Where where = Where::current()) {
+    ProductArguments arguments;
+    arguments.pinned = {&registers[0], &registers[kCount]};
+    MeetProducts(&PinOfWarp, arguments, where);
+  }
   template <typename T, int kCount>
   void GroupMma(uint64_t a, uint64_t b, Accumulator (&c)[kCount], bool add,
                 Where where = Where::current()) {

@@ -113,10 +113,42 @@ void GroupProducts::Issue(int warp, GroupProduct product) {
   if (!w.fenced) {
     report_(warp, product.where, "multiplies without a GroupFence before");
   }
+  CheckPinned(warp, product);
   CheckAlike(warp, product);
   CheckReads(warp, product);
   Take(warp, product);
   w.queue.push_back({std::move(product), w.group});
+}
+
+void GroupProducts::Pin(int warp, const Registers& registers) {
+  Warp& w = Of(warp);
+  w.pinned.push_back(registers);
+  std::erase_if(w.unpinned,
+                [&](const Sum& sum) { return registers.Has(sum.c[0]); });
+}
+
+void GroupProducts::Fence(int warp, const Where& where) {
+  Warp& w = Of(warp);
+  w.fenced = true;
+  if (w.unpinned.empty()) return;
+  report_(warp, where, "multiplies before sums of the last wait were pinned");
+  w.unpinned.clear();
+}
+
+// Registers that are not under way were pinned since the last wait.
+void GroupProducts::CheckPinned(int warp, const GroupProduct& product) {
+  const auto is_pinned = [&](const void* at) {
+    const auto& pinned = Of(warp).pinned;
+    return std::any_of(pinned.begin(), pinned.end(),
+                       [&](const Registers& r) { return r.Has(at); });
+  };
+  const GroupProduct::Lane& first = product.lanes[0];
+  if (SumOf(warp, first.c) == nullptr && !is_pinned(first.c)) {
+    report_(warp, product.where, "multiplies into sums that were not pinned");
+  }
+  if (first.a != nullptr && !is_pinned(first.a)) {
+    report_(warp, product.where, "multiplies a factor that was not pinned");
+  }
 }
 
 // The warps of a group issue the same products in the same order.
@@ -247,6 +279,7 @@ void GroupProducts::GiveBack(int warp, const Sum& sum) {
 void GroupProducts::Wait(int warp, int groups_left) {
   Warp& w = Of(warp);
   w.fenced = false;
+  w.pinned.clear();
   const int64_t done_below = w.group - groups_left;
   auto end = w.queue.begin();
   for (; end != w.queue.end() && end->group < done_below; ++end) {
@@ -265,6 +298,7 @@ void GroupProducts::Wait(int warp, int groups_left) {
   std::erase_if(w.sums, [&](const Sum& sum) {
     if (sum.last_group >= done_below) return false;
     GiveBack(warp, sum);
+    w.unpinned.push_back(sum);
     return true;
   });
   shadow_->EndProductReads(warp, done_below - 1);
@@ -272,7 +306,7 @@ void GroupProducts::Wait(int warp, int groups_left) {
 
 void FenceOfWarp(void* const* arguments) {
   const ProductArguments& first = ArgumentsOf(arguments, 0);
-  first.products->Fence(first.warp);
+  first.products->Fence(first.warp, first.where);
 }
 
 void CommitOfWarp(void* const* arguments) {
@@ -283,6 +317,11 @@ void CommitOfWarp(void* const* arguments) {
 void WaitOfWarp(void* const* arguments) {
   const ProductArguments& first = ArgumentsOf(arguments, 0);
   first.products->Wait(first.warp, first.groups_left);
+}
+
+void PinOfWarp(void* const* arguments) {
+  const ProductArguments& first = ArgumentsOf(arguments, 0);
+  first.products->Pin(first.warp, first.pinned);
 }
 
 void MultiplyOfWarp(void* const* arguments) {
@@ -312,6 +351,11 @@ void GroupProducts::EndBlock() {
     if (warps_[warp].queue.empty()) continue;
     report_(static_cast<int>(warp), warps_[warp].queue.front().product.where,
             "begins a product that no wait ends");
+  }
+  for (size_t warp = 0; warp < warps_.size(); ++warp) {
+    if (warps_[warp].unpinned.empty()) continue;
+    report_(static_cast<int>(warp), warps_[warp].unpinned.front().where,
+            "begins a product whose sums nobody pins behind its wait");
   }
 }
 

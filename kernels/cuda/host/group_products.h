@@ -41,7 +41,14 @@ class GroupProducts {
 
   void BeginBlock();
   void Issue(int warp, GroupProduct product);
-  void Fence(int warp) { Of(warp).fenced = true; }
+  void Fence(int warp, const Where& where);
+  // Of lane 0.
+  struct Registers {
+    const void* begin = nullptr;
+    const void* end = nullptr;
+    bool Has(const void* at) const { return begin <= at && at < end; }
+  };
+  void Pin(int warp, const Registers& registers);
   void Commit(int warp) { ++Of(warp).group; }
   void Wait(int warp, int groups_left);
   void EndBlock();  // reports what no wait has ended
@@ -64,11 +71,14 @@ class GroupProducts {
     std::vector<Sum> sums;
     int64_t group = 0;
     bool fenced = false;
+    std::vector<Registers> pinned;  // since the last wait
+    std::vector<Sum> unpinned;      // that the last waits have ended
     // Of products that the warps of a group must issue alike.
     std::vector<std::array<uint64_t, 2>> issued;
   };
 
   Warp& Of(int warp) { return warps_[static_cast<size_t>(warp)]; }
+  void CheckPinned(int warp, const GroupProduct& product);
   void CheckAlike(int warp, const GroupProduct& product);
   void CheckReads(int warp, const GroupProduct& product);
   void Take(int warp, const GroupProduct& product);
@@ -89,6 +99,7 @@ struct ProductArguments {
   GroupProducts* products = nullptr;
   int warp = 0;
   int groups_left = 0;
+  GroupProducts::Registers pinned;
   GroupProduct::Lane lane;  // without `a`: a_rows
   uint64_t a_rows = 0, b = 0;
   bool add = true;
@@ -99,6 +110,7 @@ struct ProductArguments {
 void FenceOfWarp(void* const* arguments);
 void CommitOfWarp(void* const* arguments);
 void WaitOfWarp(void* const* arguments);
+void PinOfWarp(void* const* arguments);
 void MultiplyOfWarp(void* const* arguments);
 
 // Whether x comes from a sum of a product under way.
