@@ -80,6 +80,8 @@ class HostBlock {
     int arrivals = 0, pending = 0;
     int64_t bytes = 0;  // still expected
     uint32_t phase = 0;
+    int maker = 0;              // thread
+    uint32_t maker_fences = 0;  // its fences until then
     Clocks::Stamp arriving = {}, completed = {};
     std::vector<int> waiting;
   };

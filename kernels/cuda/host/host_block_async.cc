@@ -37,6 +37,8 @@ void HostBlock::InitPhases(int thread, const void* at, int arrivals,
   PhaseBarrier& phases = phases_[static_cast<int>(Offset(at))];
   phases.slot = shadow_.clocks().warps() + static_cast<int>(phases_.size()) - 1;
   phases.arrivals = phases.pending = arrivals;
+  phases.maker = thread;
+  phases.maker_fences = shadow_.Fences(thread);
   if (phases.slot >= Clocks::kSlots) {
     Report(thread, where, "has more phase barriers than the checker follows");
     phases.slot = Clocks::kSlots - 1;
@@ -94,6 +96,9 @@ void HostBlock::CopyBox(int thread, const BoxCopy& copy, const void* at,
   const char* wrong = WhatIsWrong(copy);
   if (wrong != nullptr) Report(thread, where, wrong);
   if (phases == nullptr || wrong != nullptr) return;
+  if (shadow_.Fences(phases->maker) == phases->maker_fences) {
+    Report(thread, where, "copies for a phase barrier made without FenceAsync");
+  }
   if (!InShared(shared() + copy.to, copy.bytes(), thread, where)) return;
   wrong = shadow_.BeginCopy(copy.to, copy.bytes(), ActorOf(thread));
   if (wrong != nullptr) Report(thread, where, wrong);
