@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/host/cuda_test_cases.h"
+#include "kernels/cuda/host/hopper_test_cases.h"
 
 namespace rattn::cuda {
 namespace {
@@ -34,6 +34,15 @@ TEST_F(CudaGpu, ForwardOfLargeProblems) {
   CheckAll(cpu_test::LargeCases(), CheckForwardOn);
 }
 TEST_F(CudaGpu, ForwardOfTiles) { CheckAll(TileCases(), CheckForwardOn); }
+
+// On compute capability 9.0 with its own kernels even where they do not pay.
+TEST_F(CudaGpu, ForwardWithTheNewestKernels) {
+  setenv("RATTN_CUDA_KERNELS", "newest", 1);
+  CheckAll(cpu_test::SmallCases(), CheckForwardOn);
+  CheckAll(cpu_test::LargeCases(), CheckForwardOn);
+  CheckAll(HopperCases(), CheckForwardOn);
+  unsetenv("RATTN_CUDA_KERNELS");
+}
 
 TEST_F(CudaGpu, BackwardOfSmallProblems) {
   CheckAll(cpu_test::SmallCases(), CheckBackwardOn);

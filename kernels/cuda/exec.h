@@ -36,9 +36,8 @@
 //   GroupFence() GroupCommit() GroupWait<n>()   by all lanes: the products
 //       behind it may use registers; ends a group of products; all but the last
 //       n groups are done
-//   Pin(registers)                   accumulators or fragments of products,
-//   each
-//       before its GroupFence and behind its GroupWait: no use moves across
+//   Pin(registers)   accumulators or fragments of products, before the
+//       GroupFence and behind the GroupWait: no use moves across it
 //   GroupMma<T>(a, b, &c, add)       \ of four warps: c = A B + (add ? c : 0);
 //   GroupMmaColumns<T>(a, b, &c)     / registers are theirs until the wait
 //   TakeRegisters<n>() LeaveRegisters<n>()   n registers a thread from here on,

@@ -35,16 +35,18 @@ class CountingLauncher {
 
   template <typename Kernel>
   void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
-    launches.push_back({ShortName(typeid(Kernel)), Kernel::kThreads, shape,
-                        CountWork<Kernel>(shape, params, most_blocks_)});
+    launches.push_back({ShortName(typeid(Kernel)), Kernel::kThreads,
+                        requires { Kernel::kSm90a;
   }
+  , shape, CountWork<Kernel>(shape, params, most_blocks_)});
+}  // namespace
 
-  std::vector<PlannedLaunch> launches;
+std::vector<PlannedLaunch> launches;
 
- private:
-  Gpu gpu_;
-  int most_blocks_;
-};
+private:
+Gpu gpu_;
+int most_blocks_;
+};  // namespace rattn::cuda
 
 // Dense tensors at addresses that nobody follows.
 class Nowhere {

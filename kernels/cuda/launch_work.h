@@ -22,6 +22,7 @@ struct LaunchWork {
 struct PlannedLaunch {
   std::string kernel;  // "SoftmaxForward<Bf16, 128>", as in gates.json
   int threads = 0;     // of a block
+  bool sm90a = false;  // compiled for compute capability 9.0 alone
   LaunchShape shape;
   LaunchWork work;
   int64_t blocks() const {

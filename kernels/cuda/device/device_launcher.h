@@ -1,8 +1,12 @@
 // Launches kernels on a stream. Nothing synchronises; the first error of the
-// launches stays until asked for. Only nvcc includes this.
+// launches stays until asked for. RATTN_CUDA_KERNELS=newest: kernels for the
+// GPU even where they do not pay (gpu.h), for tests. Only nvcc includes this.
 #pragma once
 
 #include <cuda_runtime.h>
+
+#include <cstdlib>
+#include <cstring>
 
 #include "kernels/cuda/device/sm90a_kernels.h"
 #include "kernels/cuda/exec_device.h"
@@ -30,6 +34,9 @@ class DeviceLauncher {
     Note(cudaDeviceGetAttribute(&gpu_.sms, cudaDevAttrMultiProcessorCount,
                                 device));
     gpu_.compute_capability = 10 * major + minor;
+    const char* kernels = std::getenv("RATTN_CUDA_KERNELS");
+    gpu_.always_newest =
+        kernels != nullptr && std::strcmp(kernels, "newest") == 0;
   }
 
   const Gpu& gpu() const { return gpu_; }

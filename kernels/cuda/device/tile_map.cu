@@ -12,19 +12,22 @@ namespace {
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
 
+struct Driver {
+  cudaError_t error;
+  Encode encode;
+};
+
 // The runtime finds the driver's function, so that nothing links to libcuda.
-cudaError_t FindEncode(Encode* encode) {
+Driver FindDriver() {
   constexpr unsigned kVersion = 12000;  // of the driver API that has it
-  static void* found = nullptr;
-  if (found == nullptr) {
-    cudaDriverEntryPointQueryResult result;
-    const cudaError_t error = cudaGetDriverEntryPointByVersion(
-        "cuTensorMapEncodeTiled", &found, kVersion, cudaEnableDefault, &result);
-    if (error != cudaSuccess) return error;
-    if (result != cudaDriverEntryPointSuccess) return cudaErrorNotSupported;
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result;
+  cudaError_t error = cudaGetDriverEntryPointByVersion(
+      "cuTensorMapEncodeTiled", &found, kVersion, cudaEnableDefault, &result);
+  if (error == cudaSuccess && result != cudaDriverEntryPointSuccess) {
+    error = cudaErrorNotSupported;
   }
-  *encode = reinterpret_cast<Encode>(found);
-  return cudaSuccess;
+  return {error, reinterpret_cast<Encode>(found)};
 }
 
 }  // namespace
@@ -35,10 +38,8 @@ cudaError_t EncodeTileMap(TileMap* map) {
   constexpr CUtensorMapDataType kType = std::is_same_v<T, Bf16>
                                             ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                             : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
-  Encode encode = nullptr;
-  if (const cudaError_t error = FindEncode(&encode); error != cudaSuccess) {
-    return error;
-  }
+  static const Driver driver = FindDriver();
+  if (driver.error != cudaSuccess) return driver.error;
   cuuint64_t shape[kAxes], stride[kAxes - 1];
   cuuint32_t box[kAxes], step[kAxes];
   for (int i = 0; i < kAxes; ++i) {
@@ -49,7 +50,7 @@ cudaError_t EncodeTileMap(TileMap* map) {
   }
   CUtensorMap encoded;
   static_assert(sizeof(encoded) == sizeof(map->encoded));
-  const CUresult result = encode(
+  const CUresult result = driver.encode(
       &encoded, kType, kAxes, const_cast<void*>(map->data), shape, stride, box,
       step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);

@@ -122,18 +122,21 @@ struct CheckedRun {
   const Backend& backend;
 };
 
-inline void CheckForwardOn(const Backend* backend, const Problem& problem,
-                           const TestOptions& options, const Gpu& gpu = {}) {
-  CheckedRun run(problem, options, backend, gpu);
+inline void CheckForwardOutputs(CheckedRun* run) {
   for (const cpu_test::NamedTensor& t :
        {cpu_test::NamedTensor{"o", &Buffers::o},
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},
         cpu_test::NamedTensor{"o_local", &Buffers::o_local},
         cpu_test::NamedTensor{"o_memory", &Buffers::o_memory}}) {
-    run.ExpectClose(t, cpu_test::kRoundingsInside);
+    run->ExpectClose(t, cpu_test::kRoundingsInside);
   }
-  run.ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
-  run.ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
+  run->ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
+  run->ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
+}
+inline void CheckForwardOn(const Backend* backend, const Problem& problem,
+                           const TestOptions& options) {
+  CheckedRun run(problem, options, backend);
+  CheckForwardOutputs(&run);
 }
 inline void CheckForward(const Problem& problem, const TestOptions& options) {
   CheckForwardOn(nullptr, problem, options);

@@ -28,6 +28,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/host/host_block.h"
 #include "kernels/cuda/host/warp_operations.h"
+#include "kernels/cuda/host/warp_products.h"
 #include "kernels/cuda/launch.h"
 
 namespace rattn::cuda {
@@ -313,24 +314,29 @@ class HostLauncher {
   const Gpu& gpu() const { return gpu_; }
 
   template <typename Kernel>
-  void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
-    HostBlock block(Kernel::kName, Kernel::kThreads, shape.shared_bytes,
-                    findings_);
-    const std::function<void(int)> body = [&](int thread) {
-      HostExec exec(&block, thread);
-      Kernel::Body(exec, params);
-    };
-    const auto& grid = shape.grid;
-    for (int z = 0; z < grid[2]; ++z) {
-      for (int y = 0; y < grid[1]; ++y) {
-        for (int x = 0; x < grid[0]; ++x) block.Run({x, y, z}, body);
-      }
-    }
-  }
+  void Run(const LaunchShape& shape, const typename Kernel::Params& params);
 
  private:
   Findings* findings_;
   Gpu gpu_;
 };
+
+// Not inline: kernels that a file of their own instantiates.
+template <typename Kernel>
+void HostLauncher::Run(const LaunchShape& shape,
+                       const typename Kernel::Params& params) {
+  HostBlock block(Kernel::kName, Kernel::kThreads, shape.shared_bytes,
+                  findings_);
+  const std::function<void(int)> body = [&](int thread) {
+    HostExec exec(&block, thread);
+    Kernel::Body(exec, params);
+  };
+  const auto& grid = shape.grid;
+  for (int z = 0; z < grid[2]; ++z) {
+    for (int y = 0; y < grid[1]; ++y) {
+      for (int x = 0; x < grid[0]; ++x) block.Run({x, y, z}, body);
+    }
+  }
+}
 
 }  // namespace rattn::cuda

@@ -93,26 +93,6 @@ class GroupProducts {
   std::vector<Warp> warps_;
 };
 
-// What a lane brings to an operation on products; each is WarpAction of
-// HostBlock.
-struct ProductArguments {
-  GroupProducts* products = nullptr;
-  int warp = 0;
-  int groups_left = 0;
-  GroupProducts::Registers pinned;
-  GroupProduct::Lane lane;  // without `a`: a_rows
-  uint64_t a_rows = 0, b = 0;
-  bool add = true;
-  int count = 0;
-  void (*to_floats)(const std::byte* from, int count, float* to) = nullptr;
-  Where where;
-};
-void FenceOfWarp(void* const* arguments);
-void CommitOfWarp(void* const* arguments);
-void WaitOfWarp(void* const* arguments);
-void PinOfWarp(void* const* arguments);
-void MultiplyOfWarp(void* const* arguments);
-
 // Whether x comes from a sum of a product under way.
 bool IsUnderWay(float x);
 

@@ -49,7 +49,8 @@ inline void ForEachHopperProblem(const std::vector<Case>& cases, int thin) {
   ForEachCudaProblem(cases, 1,
                      [&](const Problem& p, const TestOptions& options) {
                        if (!RunsOnHopper(p) || count++ % thin != 0) return;
-                       CheckForwardOn(nullptr, p, options, kHopper);
+                       CheckedRun run(p, options, nullptr, kHopper);
+                       CheckForwardOutputs(&run);
                      });
   EXPECT_GT(count, 0);
 }

@@ -65,7 +65,7 @@ class HostBlock {
   void WaitPhase(int thread, const void* at, int parity, const Where& where);
   void CopyBox(int thread, const BoxCopy& copy, const void* phases,
                const Where& where);
-  void FenceAsync(int thread) { shadow_.FenceAsync(thread); }
+  void FenceAsync(int thread);
   GroupProducts& products() { return products_; }
 
   void Report(int thread, const Where& where, std::string_view what);
@@ -80,8 +80,8 @@ class HostBlock {
     int arrivals = 0, pending = 0;
     int64_t bytes = 0;  // still expected
     uint32_t phase = 0;
-    int maker = 0;              // thread
-    uint32_t maker_fences = 0;  // its fences until then
+    int maker = 0;           // thread
+    uint32_t fenced_at = 0;  // by it, in its clock; 0: not yet
     Clocks::Stamp arriving = {}, completed = {};
     std::vector<int> waiting;
   };

@@ -38,10 +38,17 @@ void HostBlock::InitPhases(int thread, const void* at, int arrivals,
   phases.slot = shadow_.clocks().warps() + static_cast<int>(phases_.size()) - 1;
   phases.arrivals = phases.pending = arrivals;
   phases.maker = thread;
-  phases.maker_fences = shadow_.Fences(thread);
   if (phases.slot >= Clocks::kSlots) {
     Report(thread, where, "has more phase barriers than the checker follows");
     phases.slot = Clocks::kSlots - 1;
+  }
+}
+
+void HostBlock::FenceAsync(int thread) {
+  shadow_.FenceAsync(thread);
+  for (auto& [byte, phases] : phases_) {
+    if (phases.maker != thread || phases.fenced_at != 0) continue;
+    phases.fenced_at = shadow_.clocks().Now(thread / kWarpSize);
   }
 }
 
@@ -96,7 +103,10 @@ void HostBlock::CopyBox(int thread, const BoxCopy& copy, const void* at,
   const char* wrong = WhatIsWrong(copy);
   if (wrong != nullptr) Report(thread, where, wrong);
   if (phases == nullptr || wrong != nullptr) return;
-  if (shadow_.Fences(phases->maker) == phases->maker_fences) {
+  const int maker = phases->maker / kWarpSize, own = thread / kWarpSize;
+  if (phases->fenced_at == 0 ||
+      (maker != own &&
+       !shadow_.clocks().Knows(own, maker, phases->fenced_at))) {
     Report(thread, where, "copies for a phase barrier made without FenceAsync");
   }
   if (!InShared(shared() + copy.to, copy.bytes(), thread, where)) return;

@@ -5,6 +5,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/cuda/host/exec_host.h"
+#include "kernels/cuda/host/host_hopper.h"
 
 namespace rattn::cuda {
 

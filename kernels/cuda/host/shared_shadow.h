@@ -35,9 +35,6 @@ class SharedShadow {
   void NamedBarrier(const std::vector<int>& threads);
   // What the thread wrote may be read by products and overwritten by boxes.
   void FenceAsync(int thread) { ++fences_[static_cast<size_t>(thread)]; }
-  uint32_t Fences(int thread) const {
-    return fences_[static_cast<size_t>(thread)];
-  }
   Clocks& clocks() { return clocks_; }
 
   // Each returns what is wrong with the access, or nullptr.
