@@ -21,14 +21,13 @@ struct OnlineSoftmax {
   // scores is positive.
   template <class Exec, int kCount>
   RATTN_FN void ToWeights(Exec& x, float scale, Accumulator (&s)[kCount]) {
-    float factor[2];
-    ToWeightsAlone(x, scale, s, factor);
-    Rescale(factor);
+    ToWeights(x, scale, s,
+              [this](int half, float factor) { Rescale(half, factor); });
   }
-  // As ToWeights, but o is still to be multiplied with `factor` (Rescale).
-  template <class Exec, int kCount>
-  RATTN_FN void ToWeightsAlone(Exec& x, float scale, Accumulator (&s)[kCount],
-                               float (&factor)[2]) {
+  // As above, but what is in o is for rescale(half, factor) to multiply.
+  template <class Exec, int kCount, class RescaleRow>
+  RATTN_FN void ToWeights(Exec& x, float scale, Accumulator (&s)[kCount],
+                          const RescaleRow& rescale) {
     scale *= kLog2E;
     RATTN_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -40,8 +39,9 @@ struct OnlineSoftmax {
       }
       top = MaxOfRow(x, top);
       const float base = top == kMinusInfinity ? 0 : top * scale;
-      factor[half] = Exec::Exp2(top_score[half] * scale - base);
-      sum[half] *= factor[half];
+      const float factor = Exec::Exp2(top_score[half] * scale - base);
+      sum[half] *= factor;
+      rescale(half, factor);
       top_score[half] = top;
       RATTN_UNROLL
       for (int n = 0; n < kCount; ++n) {
@@ -54,11 +54,11 @@ struct OnlineSoftmax {
     }
   }
 
-  RATTN_FN void Rescale(const float (&factor)[2]) {
+  RATTN_FN void Rescale(int half, float factor) {
     RATTN_UNROLL
     for (int n = 0; n < kDim / 8; ++n) {
-      RATTN_UNROLL
-      for (int i = 0; i < 4; ++i) o[n].c[i] *= factor[i / 2];
+      o[n].c[2 * half] *= factor;
+      o[n].c[2 * half + 1] *= factor;
     }
   }
 };

@@ -156,7 +156,8 @@ struct SoftmaxHopper {
         x.template GroupWait<0>();
         x.Pin(softmax.o);
         Values().Release(x, n - 1);
-        softmax.Rescale(factor);
+        softmax.Rescale(0, factor[0]);
+        softmax.Rescale(1, factor[1]);
         Pack();
       }
       Values().WaitFull(x, tiles.count - 1);
@@ -209,7 +210,8 @@ struct SoftmaxHopper {
       if (!tiles.IsInterior(p.local, n, positions)) {
         MaskKeys(x, tiles, p.local, n, rows, scores);
       }
-      softmax.ToWeightsAlone(x, p.scale, scores, factor);
+      softmax.ToWeights(x, p.scale, scores,
+                        [&](int half, float of) { factor[half] = of; });
     }
     RATTN_FN void Pack() {
       RATTN_UNROLL
