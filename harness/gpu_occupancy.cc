@@ -19,6 +19,7 @@ constexpr int kRegisterUnit = 256;  // for a warp
 constexpr int kWarpUnit = 4;        // of the warps that registers last for
 constexpr int kSharedUnit = 128;
 constexpr int kSharedReserved = 1024;  // of a block, for the system
+constexpr int kWithOwnKernels = 90;    // compute capability, compiled as 90a
 
 constexpr int64_t RoundUp(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -31,17 +32,16 @@ int64_t BlocksByRegisters(const KernelResources& kernel, int64_t warps,
   return gpu.registers / of_warp / kWarpUnit * kWarpUnit / warps;
 }
 
-}  // namespace
-
-CompiledKernels LoadCompiledKernels(int compute_capability) {
+// `arch`: as nvcc has it, without "sm_".
+CompiledKernels LoadFile(const std::string& arch) {
   const auto path = std::filesystem::path(ConfigsFolder()) / "kernels" /
-                    fmt::format("sm_{}.json", compute_capability);
+                    fmt::format("sm_{}.json", arch);
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     throw UserError(fmt::format(
         "{} is missing: scripts/check_cuda_kernels {} --write compiles the "
         "kernels and writes it",
-        path.string(), compute_capability));
+        path.string(), arch));
   }
   const std::string origin = path.string();
   auto compiled = ParseFields<CompiledKernels>(ReadJsonFile(origin), origin);
@@ -52,6 +52,17 @@ CompiledKernels LoadCompiledKernels(int compute_capability) {
                       "memory, which cannot be",
                       origin, name, kernel.registers, kernel.shared_bytes));
     }
+  }
+  return compiled;
+}
+
+}  // namespace
+
+CompiledKernels LoadCompiledKernels(int compute_capability) {
+  const std::string arch = fmt::format("{}", compute_capability);
+  CompiledKernels compiled = LoadFile(arch);
+  if (compute_capability == kWithOwnKernels) {
+    compiled.kernels.merge(LoadFile(arch + "a").kernels);
   }
   return compiled;
 }

@@ -25,7 +25,8 @@ struct CompiledKernels {
   std::map<std::string, KernelResources> kernels;  // by name
 };
 
-// Throws UserError: no such file (says how to write it), or no such content.
+// With the kernels that are compiled for it alone (sm_90a.json for 90). Throws
+// UserError: no such file (says how to write it), or no such content.
 CompiledKernels LoadCompiledKernels(int compute_capability);
 
 struct Occupancy {

@@ -6,19 +6,28 @@
 #include <cmath>
 
 #include "kernels/cost.h"
+#include "kernels/cuda/softmax_choice.h"
 #include "models/error.h"
 
 namespace rattn {
 namespace {
 
-const KernelResources& ResourcesOf(const std::string& kernel,
+const KernelResources& ResourcesOf(const cuda::PlannedLaunch& launch,
                                    const CompiledKernels& compiled) {
-  const auto found = compiled.kernels.find(kernel);
+  const auto found = compiled.kernels.find(launch.kernel);
   if (found != compiled.kernels.end()) return found->second;
   throw RunError(fmt::format(
       "configs/kernels/sm_{0}.json has no {1}: scripts/check_cuda_kernels {0} "
       "--write brings it up to date",
-      compiled.compute_capability, kernel));
+      fmt::format("{}{}", compiled.compute_capability, launch.sm90a ? "a" : ""),
+      launch.kernel));
+}
+
+// FLOP/s of the tensor cores by the instructions that a kernel has.
+double TensorPeak(const cuda::PlannedLaunch& launch, const Hardware& hardware) {
+  const bool hopper = hardware.gpu->compute_capability == 90;
+  return hardware.bf16_flops *
+         (hopper && !launch.sm90a ? cuda::kMmaShareOnHopper : 1);
 }
 
 // What multiprocessors do takes as long as the one with most blocks takes;
@@ -38,7 +47,7 @@ LaunchEstimate Estimate(const cuda::PlannedLaunch& launch,
   const GpuLimits& gpu = *hardware.gpu;
   LaunchEstimate e;
   e.launch = launch;
-  e.resources = ResourcesOf(launch.kernel, compiled);
+  e.resources = ResourcesOf(launch, compiled);
   e.occupancy =
       OccupancyOf(e.resources, launch.threads, launch.shape.shared_bytes, gpu);
   if (e.occupancy.blocks < 1) {
@@ -46,12 +55,19 @@ LaunchEstimate Estimate(const cuda::PlannedLaunch& launch,
                                hardware.name, launch.kernel,
                                e.occupancy.limit));
   }
-  e.flops_seconds = launch.work.flops / hardware.bf16_flops;
+  e.flops_seconds = launch.work.flops / TensorPeak(launch, hardware);
   e.exps_seconds =
       launch.work.exps / (gpu.exps_per_clock * gpu.sms * gpu.clock);
   e.bytes_seconds = launch.work.bytes / hardware.memory_bandwidth;
   AddTail(gpu, &e);
   return e;
+}
+
+cuda::Gpu GpuOf(const Hardware& hardware) {
+  cuda::Gpu gpu;
+  gpu.compute_capability = hardware.gpu->compute_capability;
+  gpu.sms = hardware.gpu->sms;
+  return gpu;
 }
 
 }  // namespace
@@ -69,7 +85,8 @@ std::string LaunchEstimate::Bound() const {
 KernelEstimate EstimateKernels(const Problem& problem, const Hardware& hardware,
                                const CompiledKernels& compiled) {
   KernelEstimate all;
-  for (const cuda::PlannedLaunch& launch : cuda::CudaLaunches(problem)) {
+  const cuda::Gpu gpu = GpuOf(hardware);
+  for (const cuda::PlannedLaunch& launch : cuda::CudaLaunches(problem, gpu)) {
     all.launches.push_back(Estimate(launch, hardware, compiled));
     all.roofline_seconds += all.launches.back().RooflineSeconds();
     all.tail_seconds += all.launches.back().tail_seconds;

@@ -1,9 +1,10 @@
 // What the CUDA kernels could take at best on a GPU, launch by launch, before
 // any has run there. A launch takes the longest of
 //   tensor FLOPs / peak,  exponentials / rate,  bytes / memory bandwidth,
-// the bytes counted as if every element moved once. Beside it, as terms of
-// their own: the tail, since the last blocks do not fill every multiprocessor,
-// and the time between launches.
+// the bytes counted as if every element moved once, the peak on Hopper being
+// what mma.sync reaches of it in kernels without wgmma (softmax_choice.h).
+// Beside it, as terms of their own: the tail, since the last blocks do not fill
+// every multiprocessor, and the time between launches.
 #pragma once
 
 #include <string>
@@ -16,8 +17,8 @@
 namespace rattn {
 
 inline constexpr std::string_view kKernelRooflineLeavesOut =
-    "not modelled: that mma.sync reaches less of the peak than wgmma on "
-    "Hopper and tcgen05 on Blackwell, exponentials and products that wait for "
+    "not modelled: that mma.sync reaches less of the peak than tcgen05 on "
+    "Blackwell, exponentials and products that wait for "
     "each other, latency that too few warps do not hide, L2 and shared-memory "
     "bandwidth, bank conflicts, blocks of unequal work, clocks below the "
     "peak's, masks, rounding and other fp32 arithmetic";

@@ -6,6 +6,7 @@
 
 #include "harness/kernel_roofline_cases.h"
 #include "harness/program_test_util.h"
+#include "kernels/cuda/softmax_choice.h"
 #include "models/config_files.h"
 #include "models/error.h"
 #include "models/json_fields.h"
@@ -41,7 +42,7 @@ TEST(Occupancy, EachLimitCounts) {
 CompiledKernels AnyKernels(const Problem& problem) {
   CompiledKernels compiled;
   compiled.compute_capability = 90;
-  for (const auto& launch : cuda::CudaLaunches(problem)) {
+  for (const auto& launch : cuda::CudaLaunches(problem, {90, 132, false})) {
     compiled.kernels[launch.kernel] = {.registers = 128,
                                        .spill_bytes = 0,
                                        .stack_bytes = 0,
@@ -71,13 +72,24 @@ TEST(KernelRoofline, TermsAreTheFormula) {
                    one.launch.work.exps / (16 * 132 * 1.83e9));
   EXPECT_DOUBLE_EQ(one.bytes_seconds, one.launch.work.bytes / 3.35e12);
   EXPECT_EQ(one.Bound(), "FLOPs");
-  // 32 blocks of 16 heads on 132 multiprocessors: some have 4, 3.88 on average.
-  EXPECT_EQ(one.launch.blocks(), 512);
-  EXPECT_NEAR(one.tail_seconds, one.flops_seconds * (4 / (512 / 132.0) - 1),
+  // 16 blocks of 16 heads on 132 multiprocessors: some have 2, 1.94 on average.
+  EXPECT_EQ(one.launch.kernel, "SoftmaxHopper<Bf16, 128>");
+  EXPECT_EQ(one.launch.blocks(), 256);
+  EXPECT_NEAR(one.tail_seconds, one.flops_seconds * (2 / (256 / 132.0) - 1),
               1e-12);
-  EXPECT_NEAR(one.waves, 512 / 132.0 / one.occupancy.blocks, 1e-12);
+  EXPECT_NEAR(one.waves, 256 / 132.0 / one.occupancy.blocks, 1e-12);
   EXPECT_DOUBLE_EQ(e.seconds(), one.RooflineSeconds() + one.tail_seconds +
                                     h100.gpu->launch_seconds);
+}
+
+// Kernels with mma.sync reach less of Hopper's peak.
+TEST(KernelRoofline, MmaHasAPeakOfItsOwn) {
+  Problem p = FullAttention(1, 2048);
+  p.shape.head_dim = p.shape.value_dim = 256;
+  const Hardware h100 = LoadHardware("h100-sxm");
+  const auto one = EstimateKernels(p, h100, AnyKernels(p)).launches.front();
+  EXPECT_DOUBLE_EQ(one.flops_seconds,
+                   one.launch.work.flops / (989e12 * cuda::kMmaShareOnHopper));
 }
 
 // A single block leaves all multiprocessors but one without work.
@@ -157,7 +169,7 @@ TEST(KernelRooflineVerb, PrintsTablesAndJson) {
   const Ended text = RunProgram({"roofline", "rattention-12b", "--kernels",
                                  "--variant", "swa", "--context", "4096"});
   EXPECT_EQ(text.exit_code, 0) << text.err;
-  for (const char* part : {"SoftmaxForward<Bf16, 128", "limited by",
+  for (const char* part : {"SoftmaxHopper<Bf16, 128>", "limited by",
                            "FlashAttention-3", "not modelled", "waves"}) {
     EXPECT_THAT(text.out, HasSubstr(part));
   }

@@ -5,7 +5,10 @@
 #include "kernels/cuda/combine_kernel.h"
 #include "kernels/cuda/linear_read_kernel.h"
 #include "kernels/cuda/plan_base.h"
+#include "kernels/cuda/softmax_choice.h"
 #include "kernels/cuda/softmax_forward_kernel.h"
+#include "kernels/cuda/softmax_hopper_kernel.h"
+#include "kernels/cuda/tile_map.h"
 
 namespace rattn::cuda {
 
@@ -74,12 +77,38 @@ class BranchPlan : protected PlanBase<T, Launcher> {
     using Kernel = SoftmaxForward<T, kDim, kFrom>;
     auto params = SoftmaxParams<kDim, kFrom>(k, v);
     FillOutput(b_.o_local, &params);
+    if constexpr (kFrom == KeySource::kGiven && kDim <= 128) {
+      if (AttendOnHopper<kDim>(params)) return params.o_wide;
+    }
+    RunRows<Kernel>(params, params);
+    return params.o_wide;
+  }
+  // False: not with this call (softmax_choice.h).
+  template <int kDim, class RowParams>
+  bool AttendOnHopper(const RowParams& rows) {
+    using Kernel = SoftmaxHopper<T, kDim>;
+    const Gpu& gpu = launcher_->gpu();
+    if (gpu.compute_capability != 90 || this->IsPack()) return false;
+    typename Kernel::Params params;
+    params.rows = rows;
+    params.k = MapOfTokens(rows.k.rows, Kernel::kKeys);
+    params.v = MapOfTokens(rows.v.rows, Kernel::kKeys);
+    const int64_t heads = p_.shape.kv_heads * p_.shape.batch;
+    if (!IsMappable(params.k) || !IsMappable(params.v) ||
+        !HopperPays<Kernel, SoftmaxForward<T, kDim, KeySource::kGiven>>(
+            gpu, rows, heads)) {
+      return false;
+    }
+    RunRows<Kernel>(params, rows);
+    return true;
+  }
+  template <class Kernel, class RowParams>
+  void RunRows(const typename Kernel::Params& params, const RowParams& rows) {
     launcher_->template Run<Kernel>(
         this->OfHeads(
-            this->BlocksOf(p_.shape.query_len, {params.group, Kernel::kRows}),
+            this->BlocksOf(rows.query_len, {rows.group, Kernel::kRows}),
             p_.shape.kv_heads, Kernel::kSharedBytes),
         params);
-    return params.o_wide;
   }
 
   template <int kFeatures, int kDim>

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/host/extend_test_cases.h"
+#include "kernels/cuda/host/hopper_test_cases.h"
 
 namespace rattn::cuda {
 namespace {
@@ -40,6 +41,15 @@ TEST_F(CudaGpu, Packs) {
     CheckAll(packs, CheckForwardOn);
     CheckAll(packs, CheckBackwardOn);
   }
+}
+
+// On compute capability 9.0 with its own kernels even where they do not pay.
+TEST_F(CudaGpu, ForwardWithTheNewestKernels) {
+  setenv("RATTN_CUDA_KERNELS", "newest", 1);
+  CheckAll(cpu_test::SmallCases(), CheckForwardOn);
+  CheckAll(cpu_test::LargeCases(), CheckForwardOn);
+  CheckAll(HopperCases(), CheckForwardOn);
+  unsetenv("RATTN_CUDA_KERNELS");
 }
 
 TEST_F(CudaGpu, BackwardOfSmallProblems) {

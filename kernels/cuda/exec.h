@@ -18,6 +18,30 @@
 //   ShuffleXor(x, mask)                              /
 //   Widen(x) Round<T>(x) Pack<T>(low, high)          conversions
 //   Exp2(x)                          relative error below 2^-21
+// Compute capability 9.0 alone (sm_90a), in kernels with kSm90a (launch.h):
+//   SharedAddress(s, i)              of an element, for descriptors
+//   NamedBarrier(id, threads)        Barrier() of that many threads, whole
+//       warps; id 1..15
+//   InitPhases(s, i, arrivals)       makes element i a barrier of phases
+//       (mbarrier): a phase completes with that many arrivals and all bytes
+//       that they expect
+//   Arrive(s, i) ArriveExpecting(s, i, bytes) WaitPhase(s, i, parity)   the
+//       wait is for the phase of that parity, 0 the first; before the first
+//       phase completes, one of parity 1 counts as complete
+//   CopyBox(s, i, map, c0..c3, phases, j)   a box of a tensor to shared memory
+//       (TMA), by one thread; zeros outside the tensor; adds its bytes to
+//       phase barrier j; 128-byte swizzle by the address in shared memory
+//   FenceAsync()   what this thread wrote to shared memory, before a barrier
+//       behind it, for CopyBox and the products below
+//   GroupFence() GroupCommit() GroupWait<n>()   by all lanes: the products
+//       behind it may use registers; ends a group of products; all but the last
+//       n groups are done
+//   Pin(registers)   accumulators or fragments of products, before the
+//       GroupFence and behind the GroupWait: no use moves across it
+//   GroupMma<T>(a, b, &c, add)       \ of four warps: c = A B + (add ? c : 0);
+//   GroupMmaColumns<T>(a, b, &c)     / registers are theirs until the wait
+//   TakeRegisters<n>() LeaveRegisters<n>()   n registers a thread from here on,
+//       by all of four warps
 //
 // Fragments are those of PTX mma.m16n8k16 (PTX ISA, "Matrix Fragments for
 // mma.m16n8k16"). With g = lane / 4 and t = lane % 4, a register holds two
@@ -28,6 +52,10 @@
 //   C [16, 8]   c[0], c[1] (g, 2t..)  c[2], c[3] (g + 8, 2t..)      fp32
 // LoadMatrix4 reads four 8x8 matrices; lane l names row l % 8 of matrix l / 8
 // and gets, in word m, elements (g, 2t..) of matrix m; transposed (2t.., g).
+// Products of four warps (wgmma.m64nNk16) take matrices in shared memory as
+// descriptors (group_tile.h). GroupMma: A [64, 16] and B [N, 16] by rows;
+// GroupMmaColumns: A as fragment, B [16, N] as it lies. Warp w of the four has
+// rows 16w.. of A and C, c[n] being C of columns 8n.. .
 #pragma once
 
 #include <cstdint>
@@ -89,6 +117,16 @@ constexpr GlobalView<const T> ReadOnly(const GlobalView<T>& view) {
   }
   return out;
 }
+
+// A tensor of 16-bit elements in global memory as CopyBox reads it: axes from
+// the innermost on, strides of axes 1.. in bytes (tile_map.h).
+struct TileMap {
+  const void* data = nullptr;
+  int64_t shape[4] = {};
+  int64_t stride[3] = {};
+  int box[4] = {};
+  alignas(64) unsigned char encoded[128] = {};  // a CUtensorMap, on the device
+};
 
 // `count` elements of shared memory.
 template <typename T>

@@ -86,6 +86,43 @@ class CountExec {
   void WaitCopies() {}
 
   template <typename T>
+  uint32_t SharedAddress(Shared<T>, int) {
+    return 0;
+  }
+  void NamedBarrier(int, int) {}
+  void InitPhases(Shared<uint64_t>, int, int) {}
+  void Arrive(Shared<uint64_t>, int) {}
+  void ArriveExpecting(Shared<uint64_t>, int, int) {}
+  void WaitPhase(Shared<uint64_t>, int, int) {}
+  template <typename T>
+  void CopyBox(Shared<T>, int, const TileMap& map, int, int, int, int,
+               Shared<uint64_t>, int) {
+    double size = sizeof(T), bytes = sizeof(T);
+    for (const int64_t extent : map.shape) size *= static_cast<double>(extent);
+    for (const int extent : map.box) bytes *= extent;
+    Touch(map.data, size, bytes);
+  }
+  void FenceAsync() {}
+  void GroupFence() {}
+  void GroupCommit() {}
+  template <int kGroupsLeft>
+  void GroupWait() {}
+  template <typename R, int kCount>
+  void Pin(R (&)[kCount]) {}
+  template <typename T, int kCount>
+  void GroupMma(uint64_t, uint64_t, Accumulator (&)[kCount], bool) {
+    counts_->mmas += kCount;  // 16 rows of a warp
+  }
+  template <typename T, int kCount>
+  void GroupMmaColumns(const FragmentA&, uint64_t, Accumulator (&)[kCount]) {
+    counts_->mmas += kCount;
+  }
+  template <int kRegisters>
+  void TakeRegisters() {}
+  template <int kRegisters>
+  void LeaveRegisters() {}
+
+  template <typename T>
   static float Widen(T) {
     return 0;
   }
@@ -109,16 +146,17 @@ class CountExec {
  private:
   template <typename T>
   void Touch(const GlobalView<T>& view, int bytes) {
-    for (Touched& one : counts_->touched) {
-      if (one.data == view.data) {
-        one.bytes += kWarpSize * bytes;
-        return;
-      }
-    }
     double size = sizeof(T);
     for (const int64_t extent : view.shape) size *= static_cast<double>(extent);
-    counts_->touched.push_back(
-        {view.data, size, static_cast<double>(kWarpSize * bytes)});
+    Touch(view.data, size, kWarpSize * bytes);
+  }
+  void Touch(const void* data, double size, double bytes) {
+    for (Touched& one : counts_->touched) {
+      if (one.data != data) continue;
+      one.bytes += bytes;
+      return;
+    }
+    counts_->touched.push_back({data, size, bytes});
   }
 
   std::array<int, 3> block_;

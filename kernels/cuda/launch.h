@@ -3,7 +3,11 @@
 //   static constexpr int kThreads, kBlocks;   of a block; that fit on a
 //       multiprocessor at once, which bounds the registers of a thread
 //   struct Params; template <class Exec> static void Body(Exec&, const Params&)
-// and a launcher a type with Run<Kernel>(shape, params).
+//   static constexpr bool kSm90a = true;   where it needs compute
+//   capability 9.0
+//       exactly; then also ForEachMap(Params&, call), of its tensor maps
+// and a launcher a type with Run<Kernel>(shape, params) and gpu(), whose
+// kernels a plan launches (gpu.h).
 #pragma once
 
 namespace rattn::cuda {

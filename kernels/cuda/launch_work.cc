@@ -28,19 +28,25 @@ std::string ShortName(const std::type_info& type) {
 
 class CountingLauncher {
  public:
-  explicit CountingLauncher(int most_blocks) : most_blocks_(most_blocks) {}
+  CountingLauncher(const Gpu& gpu, int most_blocks)
+      : gpu_(gpu), most_blocks_(most_blocks) {}
+
+  const Gpu& gpu() const { return gpu_; }
 
   template <typename Kernel>
   void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
-    launches.push_back({ShortName(typeid(Kernel)), Kernel::kThreads, shape,
-                        CountWork<Kernel>(shape, params, most_blocks_)});
+    launches.push_back({ShortName(typeid(Kernel)), Kernel::kThreads,
+                        requires { Kernel::kSm90a;
   }
+  , shape, CountWork<Kernel>(shape, params, most_blocks_)});
+}  // namespace
 
-  std::vector<PlannedLaunch> launches;
+std::vector<PlannedLaunch> launches;
 
- private:
-  int most_blocks_;
-};
+private:
+Gpu gpu_;
+int most_blocks_;
+};  // namespace rattn::cuda
 
 // Dense tensors at addresses that nobody follows.
 class Nowhere {
@@ -90,11 +96,11 @@ Buffers BuffersOf(const Problem& p, Nowhere* nowhere) {
 
 }  // namespace
 
-std::vector<PlannedLaunch> CudaLaunches(const Problem& problem,
+std::vector<PlannedLaunch> CudaLaunches(const Problem& problem, const Gpu& gpu,
                                         int most_blocks) {
   Nowhere nowhere;
   const Buffers buffers = BuffersOf(problem, &nowhere);
-  CountingLauncher launcher(most_blocks);
+  CountingLauncher launcher(gpu, most_blocks);
   ForwardPlan<Bf16, CountingLauncher>::Run(problem, buffers, nowhere.arena(),
                                            &launcher);
   if (problem.phase == Phase::kTrain) {

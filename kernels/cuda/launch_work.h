@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/problem.h"
 
@@ -21,6 +22,7 @@ struct LaunchWork {
 struct PlannedLaunch {
   std::string kernel;  // "SoftmaxForward<Bf16, 128>", as in gates.json
   int threads = 0;     // of a block
+  bool sm90a = false;  // compiled for compute capability 9.0 alone
   LaunchShape shape;
   LaunchWork work;
   int64_t blocks() const {
@@ -28,11 +30,12 @@ struct PlannedLaunch {
   }
 };
 
-// In order; phase kTrain: forward, then backward. `problem`: CudaSupports, on
-// dense bf16 tensors, without learned norms, sink logits and start states. The
-// work of a pack's launches is not known: ask for 0 blocks. At
-// most `most_blocks` blocks per head are walked to count work.
+// On `gpu`, in order; phase kTrain: forward, then backward. `problem`:
+// CudaSupports, on dense bf16 tensors, without learned norms, sink logits and
+// start states. At most `most_blocks` blocks per head are walked to count work;
+// that of a pack's launches is not known: ask for 0 blocks.
 std::vector<PlannedLaunch> CudaLaunches(const Problem& problem,
+                                        const Gpu& gpu = {},
                                         int most_blocks = 32);
 
 }  // namespace rattn::cuda

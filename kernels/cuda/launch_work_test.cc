@@ -33,20 +33,59 @@ TEST(LaunchWork, MoreSequencesOfAPackTakeNoMoreLaunches) {
   p.positions.rope = true;
   p.shape.batch = 1;
   // Offsets come with one launch of either pass.
-  const size_t alone = CudaLaunches(p, /*most_blocks=*/0).size();
+  const size_t alone = CudaLaunches(p, {}, /*most_blocks=*/0).size();
   for (const int64_t count : {1, 2, 900}) {
     std::vector<int64_t> cu_seqlens;
     for (int64_t i = 0; i <= count; ++i) cu_seqlens.push_back(900 * i / count);
     p.cu_seqlens = cu_seqlens;
-    EXPECT_EQ(CudaLaunches(p, 0).size(), alone + 2) << count;
+    EXPECT_EQ(CudaLaunches(p, {}, 0).size(), alone + 2) << count;
   }
+}
+
+// The kernel of 9.0 runs there alone, where its larger blocks pay.
+TEST(LaunchWork, HopperHasAKernelOfItsOwn) {
+  constexpr Gpu kH100 = {90, 132, false};
+  const auto kernel = [](const Problem& p, const Gpu& gpu) {
+    return CudaLaunches(p, gpu, 1).front().kernel;
+  };
+  const Problem full = ProblemOf("full", 0, 8192);
+  EXPECT_EQ(kernel(full, kH100), "SoftmaxHopper<Bf16, 128>");
+  EXPECT_TRUE(CudaLaunches(full, kH100, 1).front().sm90a);
+  for (const int capability : {80, 89, 100, 120}) {
+    EXPECT_THAT(kernel(full, {capability, 132, false}),
+                testing::StartsWith("SoftmaxForward<Bf16, 128"));
+  }
+  // 16 blocks of 64 rows or 8 of 128: no multiprocessor has two.
+  EXPECT_THAT(kernel(ProblemOf("full", 0, 64), kH100),
+              testing::StartsWith("SoftmaxForward"));
+  // 63 keys beside 32 tokens take two tiles of 64 or one of 128.
+  EXPECT_EQ(kernel(ProblemOf("swa", 64, 8192), kH100),
+            "SoftmaxHopper<Bf16, 128>");
+  // 16 keys beside 16 or 32 tokens fit into one of either.
+  EXPECT_THAT(kernel(ProblemOf("swa", 16, 8192), kH100),
+              testing::StartsWith("SoftmaxForward"));
+  Problem wide = full;
+  wide.shape.head_dim = wide.shape.value_dim = 256;
+  EXPECT_THAT(kernel(wide, kH100), testing::StartsWith("SoftmaxForward"));
+}
+
+// The same products and bytes, in tiles of another size.
+TEST(LaunchWork, HopperDoesTheSameWork) {
+  const Problem p = ProblemOf("swa", 512, 4096);
+  const auto mma = CudaLaunches(p).front();
+  const auto hopper = CudaLaunches(p, {90, 132, true}).front();
+  EXPECT_EQ(hopper.threads, 384);
+  EXPECT_EQ(hopper.blocks() * 2, mma.blocks());
+  EXPECT_EQ(hopper.work.bytes, mma.work.bytes);
+  EXPECT_NEAR(hopper.work.flops / mma.work.flops, 1, 0.2);
+  EXPECT_NEAR(hopper.work.exps / mma.work.exps, 1, 0.2);
 }
 
 // 64 rows of 4 heads are 16 tokens; block i of a full mixer walks the tiles of
 // 64 keys up to its last token.
 TEST(LaunchWork, FullAttentionIsTheSumOfItsTiles) {
   const Problem p = ProblemOf("full", 0, 512);
-  const auto launches = CudaLaunches(p, /*most_blocks=*/1000);
+  const auto launches = CudaLaunches(p, {}, /*most_blocks=*/1000);
   ASSERT_EQ(launches.size(), 1u);
   const PlannedLaunch& launch = launches.front();
   EXPECT_EQ(launch.kernel, "SoftmaxForward<Bf16, 128, (KeySource)0>");
@@ -69,7 +108,7 @@ TEST(LaunchWork, SampledBlocksStandForAll) {
     SCOPED_TRACE(variant);
     Problem p = ProblemOf(variant, 256, 4096);
     p.phase = Phase::kTrain;
-    const auto all = CudaLaunches(p, 1 << 20), some = CudaLaunches(p);
+    const auto all = CudaLaunches(p, {}, 1 << 20), some = CudaLaunches(p);
     ASSERT_EQ(all.size(), some.size());
     for (const auto what : {&LaunchWork::flops, &LaunchWork::exps,
                             &LaunchWork::bytes, &LaunchWork::requested_bytes}) {

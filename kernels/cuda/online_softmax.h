@@ -21,6 +21,13 @@ struct OnlineSoftmax {
   // scores is positive.
   template <class Exec, int kCount>
   RATTN_FN void ToWeights(Exec& x, float scale, Accumulator (&s)[kCount]) {
+    ToWeights(x, scale, s,
+              [this](int half, float factor) { Rescale(half, factor); });
+  }
+  // As above, but what is in o is for rescale(half, factor) to multiply.
+  template <class Exec, int kCount, class RescaleRow>
+  RATTN_FN void ToWeights(Exec& x, float scale, Accumulator (&s)[kCount],
+                          const RescaleRow& rescale) {
     scale *= kLog2E;
     RATTN_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -32,7 +39,9 @@ struct OnlineSoftmax {
       }
       top = MaxOfRow(x, top);
       const float base = top == kMinusInfinity ? 0 : top * scale;
-      Rescale(half, Exec::Exp2(top_score[half] * scale - base));
+      const float factor = Exec::Exp2(top_score[half] * scale - base);
+      sum[half] *= factor;
+      rescale(half, factor);
       top_score[half] = top;
       RATTN_UNROLL
       for (int n = 0; n < kCount; ++n) {
@@ -46,7 +55,6 @@ struct OnlineSoftmax {
   }
 
   RATTN_FN void Rescale(int half, float factor) {
-    sum[half] *= factor;
     RATTN_UNROLL
     for (int n = 0; n < kDim / 8; ++n) {
       o[n].c[2 * half] *= factor;

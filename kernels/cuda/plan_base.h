@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/cuda/features_kernel.h"
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear_states_kernel.h"
 #include "kernels/cuda/packed_sequences.h"
@@ -18,6 +19,7 @@ namespace rattn::cuda {
 
 // Runs nothing: with an arena that counts, a plan is a query for its workspace.
 struct NoLauncher {
+  Gpu gpu() const { return {}; }
   template <typename Kernel>
   void Run(const LaunchShape&, const typename Kernel::Params&) {}
 };

@@ -15,6 +15,7 @@
 #include "kernels/cuda/online_softmax.h"
 #include "kernels/cuda/packed_sequences.h"
 #include "kernels/cuda/query_rows.h"
+#include "kernels/cuda/softmax_rows.h"
 #include "kernels/cuda/staged_copies.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/window.h"
@@ -112,7 +113,8 @@ struct SoftmaxForward {
       for (int half = 0; half < 2; ++half) {
         const float sum = SumOfRow(x, softmax.sum[half]);
         const int64_t row = rows.first + WarpRow(half);
-        if (row < rows.count) FinishRow(half, sum, row);
+        if (row >= rows.count) continue;
+        factor[half] = FinishSoftmaxRow(x, p, rows, row, half, sum, softmax);
       }
     }
 
@@ -142,23 +144,6 @@ struct SoftmaxForward {
       }
       softmax.ToWeights(x, p.scale, s);
       AddWeighted<T>(x, s, Stages::Values(x, tile), softmax.o);
-    }
-
-    // Sets factor[half].
-    RATTN_FN void FinishRow(int half, float sum, int64_t row) {
-      const int64_t token = rows.Token(row), head = rows.Head(row);
-      const float sink =
-          p.sink_logit ? x.Load(p.sink_logit, 0, 0, 0, head) : kMinusInfinity;
-      const SoftmaxRow whole =
-          FinishSoftmax(x, softmax.top_score[half] * p.scale, sum, sink);
-      factor[half] = whole.factor;
-      StoreOutputRow(x, p.o, p.o_wide, {x.block(2), token, head}, p.value_dim,
-                     half, whole.factor, softmax.o);
-      if (x.lane() % 4 != 0) return;
-      if (p.lse) x.Store(p.lse, x.block(2), token, head, 0, whole.lse);
-      if (p.max_logits) {
-        x.Store(p.max_logits, x.block(2), token, head, 0, whole.top);
-      }
     }
 
     Exec& x;

@@ -98,14 +98,18 @@ inline void ForEachCudaProblem(
   EXPECT_GT(supported, 0);
 }
 
+// The kernels of compute capability 9.0, wherever there are any.
+inline constexpr Gpu kHopper = {90, 132, /*always_newest=*/true};
+
 // The tensors of a problem, of the kernels and of the reference in fp64.
 struct CheckedRun {
-  // `on`: null for the kernels executed on the CPU.
+  // `on`: null for the kernels executed on the CPU, those for `gpu`.
   CheckedRun(const Problem& p, const TestOptions& options,
-             const Backend* on = nullptr)
+             const Backend* on = nullptr, const Gpu& gpu = {})
       : problem(p),
         tensors(p, options, 11),
         exact(p, options, tensors),
+        host(&findings, gpu),
         backend(on != nullptr ? *on : host) {
     EXPECT_EQ(CheckBuffers(problem, tensors.buffers, true).reason, "");
     RunForward(*ReferenceBackend(), exact.problem, exact.tensors.buffers);
@@ -135,22 +139,25 @@ struct CheckedRun {
   TestTensors tensors;
   cpu_test::Exact exact;
   Findings findings;
-  HostBackend host{&findings};
+  HostBackend host;
   const Backend& backend;
 };
 
-inline void CheckForwardOn(const Backend* backend, const Problem& problem,
-                           const TestOptions& options) {
-  CheckedRun run(problem, options, backend);
+inline void CheckForwardOutputs(CheckedRun* run) {
   for (const cpu_test::NamedTensor& t :
        {cpu_test::NamedTensor{"o", &Buffers::o},
         cpu_test::NamedTensor{"final_state", &Buffers::final_state},
         cpu_test::NamedTensor{"o_local", &Buffers::o_local},
         cpu_test::NamedTensor{"o_memory", &Buffers::o_memory}}) {
-    run.ExpectClose(t, cpu_test::kRoundingsInside);
+    run->ExpectClose(t, cpu_test::kRoundingsInside);
   }
-  run.ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
-  run.ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
+  run->ExpectRowsNear({"lse", &Buffers::lse}, 1e-2);
+  run->ExpectRowsNear({"max_logits", &Buffers::max_logits}, 1e-2);
+}
+inline void CheckForwardOn(const Backend* backend, const Problem& problem,
+                           const TestOptions& options) {
+  CheckedRun run(problem, options, backend);
+  CheckForwardOutputs(&run);
 }
 inline void CheckForward(const Problem& problem, const TestOptions& options) {
   CheckForwardOn(nullptr, problem, options);

@@ -4,7 +4,14 @@
 //   - shared memory read that nobody wrote, that a copy is still filling, or
 //     that other threads touch without a barrier between;
 //   - copies under way at the end, barriers that not all threads reach, lanes
-//     of a warp that meet in different operations.
+//     of a warp that meet in different operations;
+//   - of compute capability 9.0: tiles multiplied before the phase of their box
+//     was waited for, or written while a product of theirs may still read them;
+//     phases that never complete or get other bytes than they expect; sums and
+//     factors of products touched before their wait; warps of a group that
+//     multiply different matrices; missing fences. Swizzles and descriptors are
+//     the hardware's: where they do not fit, numbers are wrong. Order that one
+//     lane has by a phase counts for its whole warp.
 // It cannot find: races between blocks through global memory, forgotten
 // memory fences, bank conflicts, anything about time or about the code that
 // nvcc makes of a body (its registers and instructions are checked apart).
@@ -18,8 +25,10 @@
 #include <functional>
 
 #include "kernels/cuda/exec.h"
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/host/host_block.h"
 #include "kernels/cuda/host/warp_operations.h"
+#include "kernels/cuda/host/warp_products.h"
 #include "kernels/cuda/launch.h"
 
 namespace rattn::cuda {
@@ -83,6 +92,7 @@ class HostExec {
     block_->MeetWarp(thread_, &host::MmaOfWarp<T>, &arguments, where);
   }
   float ShuffleXor(float x, int mask, Where where = Where::current()) {
+    if (IsUnderWay(x)) Report(where, "uses a sum of a product under way");
     host::ShuffleArguments arguments{x, mask, 0};
     block_->MeetWarp(thread_, &host::ShuffleXorOfWarp, &arguments, where);
     return arguments.out;
@@ -119,6 +129,84 @@ class HostExec {
   template <int kGroupsLeft>
   void WaitCopies() {
     block_->Wait(thread_, kGroupsLeft);
+  }
+
+  template <typename T>
+  uint32_t SharedAddress(Shared<T> s, int i, Where where = Where::current()) {
+    const T* at = Element(s, i, 1, where);
+    if (at == nullptr) return 0;
+    return static_cast<uint32_t>(reinterpret_cast<const std::byte*>(at) -
+                                 block_->shared());
+  }
+  void NamedBarrier(int id, int threads, Where where = Where::current()) {
+    block_->NamedBarrier(thread_, id, threads, where);
+  }
+  void InitPhases(Shared<uint64_t> s, int i, int arrivals,
+                  Where where = Where::current()) {
+    const uint64_t* at = Element(s, i, 1, where);
+    if (at != nullptr) block_->InitPhases(thread_, at, arrivals, where);
+  }
+  void Arrive(Shared<uint64_t> s, int i, Where where = Where::current()) {
+    ArriveExpecting(s, i, 0, where);
+  }
+  void ArriveExpecting(Shared<uint64_t> s, int i, int bytes,
+                       Where where = Where::current()) {
+    const uint64_t* at = Element(s, i, 1, where);
+    if (at != nullptr) block_->Arrive(thread_, at, bytes, where);
+  }
+  void WaitPhase(Shared<uint64_t> s, int i, int parity,
+                 Where where = Where::current()) {
+    const uint64_t* at = Element(s, i, 1, where);
+    if (at != nullptr) block_->WaitPhase(thread_, at, parity, where);
+  }
+  template <typename T>
+  void CopyBox(Shared<T> s, int i, const TileMap& map, int c0, int c1, int c2,
+               int c3, Shared<uint64_t> phases, int j,
+               Where where = Where::current()) {
+    const T* to = Element(s, i, map.box[0] * map.box[1] * map.box[2], where);
+    const uint64_t* at = Element(phases, j, 1, where);
+    if (to == nullptr || at == nullptr) return;
+    const auto byte = reinterpret_cast<const std::byte*>(to) - block_->shared();
+    block_->CopyBox(thread_, {map, {c0, c1, c2, c3}, static_cast<int>(byte)},
+                    at, where);
+  }
+  void FenceAsync() { block_->FenceAsync(thread_); }
+
+  void GroupFence(Where where = Where::current()) {
+    MeetProducts(&FenceOfWarp, {}, where);
+  }
+  void GroupCommit(Where where = Where::current()) {
+    MeetProducts(&CommitOfWarp, {}, where);
+  }
+  template <int kGroupsLeft>
+  void GroupWait(Where where = Where::current()) {
+    ProductArguments arguments;
+    arguments.groups_left = kGroupsLeft;
+    MeetProducts(&WaitOfWarp, arguments, where);
+  }
+  template <typename R, int kCount>
+  void Pin(R (&registers)[kCount], Where where = Where::current()) {
+    ProductArguments arguments;
+    arguments.pinned = {&registers[0], &registers[kCount]};
+    MeetProducts(&PinOfWarp, arguments, where);
+  }
+  template <typename T, int kCount>
+  void GroupMma(uint64_t a, uint64_t b, Accumulator (&c)[kCount], bool add,
+                Where where = Where::current()) {
+    Multiply<T>(nullptr, a, b, c, kCount, add, where);
+  }
+  template <typename T, int kCount>
+  void GroupMmaColumns(const FragmentA& a, uint64_t b, Accumulator (&c)[kCount],
+                       Where where = Where::current()) {
+    Multiply<T>(&a, 0, b, c, kCount, true, where);
+  }
+  template <int kRegisters>
+  void TakeRegisters() {
+    static_assert(kRegisters % 8 == 0 && kRegisters <= 256);
+  }
+  template <int kRegisters>
+  void LeaveRegisters() {
+    static_assert(kRegisters % 8 == 0 && kRegisters >= 24);
   }
 
   template <typename T>
@@ -174,6 +262,27 @@ class HostExec {
     return nullptr;
   }
 
+  void MeetProducts(HostBlock::WarpAction act, ProductArguments arguments,
+                    const Where& where) {
+    arguments.products = &block_->products();
+    arguments.warp = warp();
+    arguments.where = where;
+    block_->MeetWarp(thread_, act, &arguments, where);
+  }
+  template <typename T>
+  void Multiply(const FragmentA* a, uint64_t a_rows, uint64_t b, Accumulator* c,
+                int count, bool add, const Where& where) {
+    ProductArguments arguments;
+    if (a != nullptr) arguments.lane = {a, *a, c};
+    arguments.lane.c = c;
+    arguments.a_rows = a_rows;
+    arguments.b = b;
+    arguments.add = add;
+    arguments.count = count;
+    arguments.to_floats = &host::ToFloats<T>;
+    MeetProducts(&MultiplyOfWarp, arguments, where);
+  }
+
   template <bool kTransposed, typename T>
   Word4 LoadMatrix(Shared<T> s, int i, const Where& where) {
     static_assert(sizeof(T) == 2);
@@ -199,26 +308,35 @@ class HostExec {
 // Runs launches on the CPU, block after block.
 class HostLauncher {
  public:
-  explicit HostLauncher(Findings* findings) : findings_(findings) {}
+  HostLauncher(Findings* findings, const Gpu& gpu = {})
+      : findings_(findings), gpu_(gpu) {}
+
+  const Gpu& gpu() const { return gpu_; }
 
   template <typename Kernel>
-  void Run(const LaunchShape& shape, const typename Kernel::Params& params) {
-    HostBlock block(Kernel::kName, Kernel::kThreads, shape.shared_bytes,
-                    findings_);
-    const std::function<void(int)> body = [&](int thread) {
-      HostExec exec(&block, thread);
-      Kernel::Body(exec, params);
-    };
-    const auto& grid = shape.grid;
-    for (int z = 0; z < grid[2]; ++z) {
-      for (int y = 0; y < grid[1]; ++y) {
-        for (int x = 0; x < grid[0]; ++x) block.Run({x, y, z}, body);
-      }
-    }
-  }
+  void Run(const LaunchShape& shape, const typename Kernel::Params& params);
 
  private:
   Findings* findings_;
+  Gpu gpu_;
 };
+
+// Not inline: kernels that a file of their own instantiates.
+template <typename Kernel>
+void HostLauncher::Run(const LaunchShape& shape,
+                       const typename Kernel::Params& params) {
+  HostBlock block(Kernel::kName, Kernel::kThreads, shape.shared_bytes,
+                  findings_);
+  const std::function<void(int)> body = [&](int thread) {
+    HostExec exec(&block, thread);
+    Kernel::Body(exec, params);
+  };
+  const auto& grid = shape.grid;
+  for (int z = 0; z < grid[2]; ++z) {
+    for (int y = 0; y < grid[1]; ++y) {
+      for (int x = 0; x < grid[0]; ++x) block.Run({x, y, z}, body);
+    }
+  }
+}
 
 }  // namespace rattn::cuda

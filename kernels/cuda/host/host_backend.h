@@ -3,13 +3,16 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/cache_views.h"
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/host/findings.h"
 
 namespace rattn::cuda {
 
 class HostBackend : public Backend {
  public:
-  explicit HostBackend(Findings* findings) : findings_(findings) {}
+  // `gpu`: whose kernels are executed.
+  explicit HostBackend(Findings* findings, const Gpu& gpu = {})
+      : findings_(findings), gpu_(gpu) {}
 
   std::string_view name() const override { return "cuda-host"; }
   std::string description() const override {
@@ -29,6 +32,7 @@ class HostBackend : public Backend {
 
  private:
   Findings* findings_;
+  Gpu gpu_;
 };
 
 }  // namespace rattn::cuda

@@ -6,7 +6,7 @@ namespace rattn::cuda {
 
 void HostBackend::Backward(const Problem& problem, const Buffers& buffers,
                            Workspace workspace) const {
-  RunPlanOnHost<BackwardPlan>(problem, buffers, workspace, findings_);
+  RunPlanOnHost<BackwardPlan>(problem, buffers, workspace, findings_, gpu_);
 }
 
 }  // namespace rattn::cuda

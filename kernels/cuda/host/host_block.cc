@@ -29,7 +29,11 @@ HostBlock::HostBlock(std::string_view kernel, int threads, int shared_bytes,
       shadow_(shared_bytes, threads / kWarpSize),
       shared_(static_cast<size_t>(shared_bytes) / sizeof(SharedLine) + 1),
       threads_(static_cast<size_t>(threads)),
-      warps_(static_cast<size_t>(threads / kWarpSize)) {}
+      warps_(static_cast<size_t>(threads / kWarpSize)),
+      products_(threads / kWarpSize, shared(), shared_bytes, &shadow_,
+                [this](int warp, const Where& where, std::string_view what) {
+                  Report(warp * kWarpSize, where, what);
+                }) {}
 
 void HostBlock::Run(const std::array<int, 3>& block,
                     const std::function<void(int)>& thread_body) {
@@ -38,12 +42,18 @@ void HostBlock::Run(const std::array<int, 3>& block,
   Prepare();
   fibers_.Switch(fibers_.main(), 0);
   ReportStuck();
+  ReportUnfinished();
 }
 
 void HostBlock::Prepare() {
   std::memset(shared(), kUnwrittenByte, shared_.size() * sizeof(SharedLine));
   shadow_.BeginBlock();
   at_barrier_ = 0;
+  done_ = 0;
+  named_.fill({});
+  phases_.clear();
+  boxes_.clear();
+  products_.BeginBlock();
   for (Warp& warp : warps_) warp = {.ready = kAllLanes};
   for (int i = 0; i < count_; ++i) {
     Thread& thread = threads_[static_cast<size_t>(i)];
@@ -71,6 +81,7 @@ void HostBlock::EndThread(int thread) {
     Report(thread, Where::current(), "ends with asynchronous copies under way");
   }
   t.done = true;
+  ++done_;
   warps_[static_cast<size_t>(thread / kWarpSize)].ready &=
       ~(1u << (thread % kWarpSize));
 }
@@ -79,28 +90,39 @@ void HostBlock::ReportStuck() {
   for (int i = 0; i < count_; ++i) {
     const Thread& t = threads_[static_cast<size_t>(i)];
     if (t.done) continue;
-    Report(i, t.waits_at, "waits for threads that never come");
+    Report(i, t.waits_at, t.waits_for);
     return;
   }
 }
 
-int HostBlock::NextReady(int from) const {
+int HostBlock::NextReady(int from) {
   const int warps = static_cast<int>(warps_.size());
   const int first = from / kWarpSize;
-  for (int i = 0; i < warps; ++i) {
-    const int warp = (first + i) % warps;
-    const uint32_t ready = warps_[static_cast<size_t>(warp)].ready;
-    if (ready != 0) return warp * kWarpSize + std::countr_zero(ready);
+  while (true) {
+    for (int i = 0; i < warps; ++i) {
+      const int warp = (first + i) % warps;
+      const uint32_t ready = warps_[static_cast<size_t>(warp)].ready;
+      if (ready != 0) return warp * kWarpSize + std::countr_zero(ready);
+    }
+    if (boxes_.empty() || done_ == count_) return fibers_.main();
+    DeliverBox();
   }
-  return fibers_.main();
 }
 
 void HostBlock::GoOn(int from, bool last) {
-  fibers_.Switch(from, NextReady(from), last);
+  const int next = NextReady(from);
+  if (next != from) fibers_.Switch(from, next, last);
 }
 
-void HostBlock::Suspend(int thread, const Where& where) {
-  threads_[static_cast<size_t>(thread)].waits_at = where;
+void HostBlock::Wake(int thread) {
+  warps_[static_cast<size_t>(thread / kWarpSize)].ready |=
+      1u << (thread % kWarpSize);
+}
+
+void HostBlock::Suspend(int thread, const Where& where, const char* waits_for) {
+  Thread& t = threads_[static_cast<size_t>(thread)];
+  t.waits_at = where;
+  t.waits_for = waits_for;
   warps_[static_cast<size_t>(thread / kWarpSize)].ready &=
       ~(1u << (thread % kWarpSize));
   GoOn(thread, /*last=*/false);

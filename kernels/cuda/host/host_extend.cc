@@ -13,7 +13,8 @@ void HostBackend::Extend(const Problem& problem, const Buffers& buffers,
 
 void HostBackend::Extend(const Problem& problem, const Buffers& buffers,
                          const CacheViews& cache, Workspace workspace) const {
-  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_, cache);
+  RunPlanOnHost<ExtendPlan>(problem, buffers, workspace, findings_, gpu_,
+                            cache);
 }
 
 }  // namespace rattn::cuda

@@ -6,7 +6,7 @@ namespace rattn::cuda {
 
 void HostBackend::Forward(const Problem& problem, const Buffers& buffers,
                           Workspace workspace) const {
-  RunPlanOnHost<ForwardPlan>(problem, buffers, workspace, findings_);
+  RunPlanOnHost<ForwardPlan>(problem, buffers, workspace, findings_, gpu_);
 }
 
 }  // namespace rattn::cuda

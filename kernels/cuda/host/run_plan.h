@@ -5,6 +5,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/cuda/host/exec_host.h"
+#include "kernels/cuda/host/host_hopper.h"
 
 namespace rattn::cuda {
 
@@ -12,11 +13,11 @@ namespace rattn::cuda {
 // The workspace is filled with NaNs first.
 template <template <typename, class> class Plan, typename... More>
 void RunPlanOnHost(const Problem& problem, const Buffers& buffers,
-                   Workspace workspace, Findings* findings,
+                   Workspace workspace, Findings* findings, const Gpu& gpu,
                    const More&... more) {
   if (workspace.bytes > 0) std::memset(workspace.data, 0xff, workspace.bytes);
   Arena arena(workspace.data);
-  HostLauncher launcher(findings);
+  HostLauncher launcher(findings, gpu);
   if (problem.dtype == Dtype::kF16) {
     Plan<Fp16, HostLauncher>::Run(problem, buffers, more..., &arena, &launcher);
   } else {

@@ -1,5 +1,7 @@
 #include "kernels/cuda/host/warp_operations.h"
 
+#include <cstring>
+
 namespace rattn::cuda::host {
 namespace {
 
@@ -10,6 +12,17 @@ float HalfOf(uint32_t word, int half) {
 }
 
 }  // namespace
+
+template <typename T>
+void ToFloats(const std::byte* from, int count, float* to) {
+  for (int i = 0; i < count; ++i) {
+    T element;
+    std::memcpy(&element.bits, from + 2 * i, sizeof(element.bits));
+    to[i] = Widened(element);
+  }
+}
+template void ToFloats<Bf16>(const std::byte*, int, float*);
+template void ToFloats<Fp16>(const std::byte*, int, float*);
 
 template <typename T>
 void MmaOfWarp(void* const* arguments) {

@@ -3,6 +3,7 @@
 // code is compiled optimised and without sanitizers in every build.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -25,6 +26,10 @@ T Rounded(float x) {
 inline float Widened(float x) { return x; }
 inline float Widened(Bf16 x) { return ToFloat(x); }
 inline float Widened(Fp16 x) { return Fp16ToFloat(x); }
+
+// `count` elements of 16 bits.
+template <typename T>  // Bf16 or Fp16
+void ToFloats(const std::byte* from, int count, float* to);
 
 struct MmaArguments {
   FragmentA a;
