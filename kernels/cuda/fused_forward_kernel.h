@@ -40,21 +40,24 @@ struct FusedForward {
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
     const auto& l = p.local;
-    const Sequence s = Local::SequenceOfBlock(x, l);
-    const QueryRows rows = Local::RowsOf(x, l, s);
-    if (rows.first >= rows.count) return;
-    typename Local::template Pass<Exec> local(x, l, rows);
+    const QueryRows of_local =
+        Local::RowsOf(x, l, Local::SequenceOfBlock(x, l));
+    if (of_local.first >= of_local.count) return;
+    typename Local::template Pass<Exec> local(x, l, of_local);
     local.Run();
     local.Finish();
     // The memory's tiles take the place of the window's.
     x.Barrier();
-    typename Memory::template Pass<Exec> memory(x, p.memory, s);
+    // The same rows, found again: registers are for the sums above.
+    typename Memory::template Pass<Exec> memory(x, p.memory,
+                                                Local::SequenceOfBlock(x, l));
     memory.Run();
     memory.Finish();
+    const QueryRows& rows = memory.rows();
     RATTN_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const float of_local = Factor(x, p, local, half);
-      const float of_memory = Factor(x, p, memory, half);
+      const float local_factor = Factor(x, p, local, half);
+      const float memory_factor = Factor(x, p, memory, half);
       const int row = x.warp() * 16 + AccumulatorRow(x.lane(), half);
       const int64_t at = rows.first + row;
       if (at >= rows.count) continue;
@@ -64,10 +67,10 @@ struct FusedForward {
         const int n = i / 2, element = 2 * half + i % 2;
         const int c = 8 * n + AccumulatorColumn(x.lane()) + i % 2;
         if (c >= l.value_dim) continue;
-        const float sum =
-            Term(x, p.norm_local, head, c, local.Value(n, element) * of_local) +
-            Term(x, p.norm_memory, head, c,
-                 memory.Value(n, element) * of_memory);
+        const float sum = Term(x, p.norm_local, head, c,
+                               local.Value(n, element) * local_factor) +
+                          Term(x, p.norm_memory, head, c,
+                               memory.Value(n, element) * memory_factor);
         x.Store(p.o, x.block(2), token, head, c, x.template Round<T>(sum));
       }
     }

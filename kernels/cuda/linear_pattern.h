@@ -18,11 +18,12 @@
 
 namespace rattn::cuda {
 
-// Segments of the tokens [0, end); at least one, which may be empty.
+// Segments of the tokens [0, end); at least one, which may be empty. 32 bits,
+// as in query_rows.h.
 struct Segments {
-  int64_t tokens = 1;  // of a segment
-  int64_t end = 0;     // E
-  constexpr int64_t count() const {
+  int tokens = 1;  // of a segment
+  int end = 0;     // E
+  constexpr int count() const {
     return end > 0 ? (end + tokens - 1) / tokens : 1;
   }
 };
@@ -32,16 +33,14 @@ struct LinearShape {
   HeadRange heads;    // query heads of the branch
   int row_group = 1;  // query heads that read one state
   int kv_group = 1;   // query heads of a KV head
-  int64_t query_len = 0, key_len = 0;
-  int64_t delay = 0;         // MemoryDelay
-  int64_t all_segments = 1;  // of a head in tensors of states
+  int query_len = 0, key_len = 0;
+  int delay = 0;         // MemoryDelay
+  int all_segments = 1;  // of a head in tensors of states
   PackedSequences pack;
   // Of a pack's sequence: where its tokens and its segments lie.
   int first_token = 0, first_segment = 0;
 
-  RATTN_FN Cut SegmentCut() const {
-    return {1, static_cast<int>(segments.tokens), 1};
-  }
+  RATTN_FN Cut SegmentCut() const { return {1, segments.tokens, 1}; }
   RATTN_FN LinearShape Of(const Sequence& s) const {
     LinearShape shape = *this;
     shape.query_len = s.query_len;
@@ -53,8 +52,8 @@ struct LinearShape {
   }
 
   // r of a query at `position`.
-  RATTN_FN int64_t Read(int64_t position) const {
-    const int64_t read = position - delay + 1;
+  RATTN_FN int Read(int position) const {
+    const int read = position - delay + 1;
     return read > 0 ? read : 0;
   }
   // Rows of the queries that share state `index`, or of a KV head.
@@ -63,27 +62,31 @@ struct LinearShape {
   }
   RATTN_FN QueryRows Keys(int head) const {
     return {.first = 0,
-            .count = static_cast<int>(key_len),
+            .count = key_len,
             .heads = 1,
             .first_head = head,
             .offset = 0,
             .first_token = first_token};
   }
   // First row of `rows` whose query reads more than `tokens` tokens.
-  RATTN_FN int64_t FirstThatReads(const QueryRows& rows, int64_t tokens) const {
-    const int64_t token = tokens + delay - rows.offset;
+  RATTN_FN int FirstThatReads(const QueryRows& rows, int tokens) const {
+    const int token = tokens + delay - rows.offset;
     if (token <= 0 || rows.count == 0) return 0;
     return token < query_len ? token * rows.heads : rows.count;
   }
   // Segment of a query that reads so many tokens: the one it reads a part of.
-  RATTN_FN int64_t SegmentOf(int64_t tokens) const {
-    const int64_t segment = tokens / segments.tokens;
-    const int64_t last = segments.count() - 1;
+  RATTN_FN int SegmentOf(int tokens) const {
+    const int segment = tokens / segments.tokens;
+    const int last = segments.count() - 1;
     return segment < last ? segment : last;
   }
 };
 
 enum class LinearRows { kQueries, kKeys };
+
+struct ColumnRange {
+  int begin = 0, end = 0;
+};
 
 // What a block of `kRows` rows works on; block(1) is the state or KV head.
 template <LinearRows kWhich, int kRows>
@@ -105,7 +108,7 @@ struct LinearPattern {
                          const Sequence& sequence)
       : shape(of_call.Of(sequence)) {
     const LinearShape& s = shape;
-    const int64_t first = static_cast<int64_t>(sequence.piece) * kRows;
+    const int first = sequence.piece * kRows;
     if constexpr (kOfQueries) {
       rows = s.Queries(x.block(1), s.row_group).From(first);
       columns = s.Keys(x.block(1) * s.row_group / s.kv_group);
@@ -114,29 +117,32 @@ struct LinearPattern {
       columns = s.Queries(x.block(1), s.kv_group);
     }
     if (rows.first >= rows.count) return;
-    const KeyRange positions = rows.Positions(rows.first + kRows);
-    int64_t segment;
+    const int last = rows.first + kRows < rows.count ? rows.first + kRows - 1
+                                                     : rows.count - 1;
+    const auto position = [&](int row) {
+      return static_cast<int>(rows.Position(row));
+    };
+    int segment;
     if constexpr (kOfQueries) {
-      segment = s.SegmentOf(s.Read(positions.begin));
-      begin = static_cast<int>(segment * s.segments.tokens);
-      end = static_cast<int>(s.Read(positions.end - 1));
-      interior = {0, s.Read(positions.begin)};
+      segment = s.SegmentOf(s.Read(position(rows.first)));
+      begin = segment * s.segments.tokens;
+      end = s.Read(position(last));
+      interior = {0, s.Read(position(rows.first))};
     } else {
-      segment = s.SegmentOf(positions.end - 1);
-      const int64_t next = (segment + 1) * s.segments.tokens;
-      begin = static_cast<int>(s.FirstThatReads(columns, positions.begin));
-      end = static_cast<int>(segment + 1 < s.segments.count()
-                                 ? s.FirstThatReads(columns, next - 1)
-                                 : columns.count);
-      interior = {s.FirstThatReads(columns, positions.end - 1), end};
+      segment = s.SegmentOf(position(last));
+      const int next = (segment + 1) * s.segments.tokens;
+      begin = s.FirstThatReads(columns, position(rows.first));
+      end = segment + 1 < s.segments.count()
+                ? s.FirstThatReads(columns, next - 1)
+                : columns.count;
+      interior = {s.FirstThatReads(columns, position(last)), end};
     }
-    state = static_cast<int>(x.block(1) * s.all_segments + s.first_segment +
-                             segment);
+    state = x.block(1) * s.all_segments + s.first_segment + segment;
   }
 
   // Columns that row `row` (of the block) takes, of [begin, end).
-  RATTN_FN KeyRange Columns(int row) const {
-    const int64_t position = rows.Position(rows.first + row);
+  RATTN_FN ColumnRange Columns(int row) const {
+    const auto position = static_cast<int>(rows.Position(rows.first + row));
     if constexpr (kOfQueries) return {0, shape.Read(position)};
     return {shape.FirstThatReads(columns, position), end};
   }
@@ -156,7 +162,7 @@ struct LinearPattern {
   LinearShape shape;  // of the sequence
   QueryRows rows, columns;
   int begin = 0, end = 0;  // columns one by one
-  KeyRange interior;       // columns that all rows take
+  ColumnRange interior;    // columns that all rows take
   int state = 0;
 };
 
@@ -171,11 +177,11 @@ RATTN_FN void MaskColumns(Exec& x, const Pattern& pattern, int first,
   }
   RATTN_UNROLL
   for (int half = 0; half < 2; ++half) {
-    const KeyRange takes =
+    const ColumnRange takes =
         pattern.Columns(x.warp() * 16 + AccumulatorRow(x.lane(), half));
-    const int64_t lane_first = first + AccumulatorColumn(x.lane());
-    const auto begin = static_cast<int>(takes.begin - lane_first);
-    const auto end = static_cast<int>(takes.end - lane_first);
+    const int lane_first = first + AccumulatorColumn(x.lane());
+    const int begin = takes.begin - lane_first;
+    const int end = takes.end - lane_first;
     RATTN_UNROLL
     for (int n = 0; n < kCount; ++n) {
       RATTN_UNROLL

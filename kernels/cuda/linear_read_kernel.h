@@ -73,6 +73,9 @@ struct LinearRead {
       return pattern.rows.first >= pattern.rows.count;
     }
 
+    // Of the block.
+    RATTN_FN const QueryRows& rows() const { return pattern.rows; }
+
     RATTN_FN void Run() {
       const auto source = [&](int row) { return pattern.rows.Source(row); };
       CopyRows<kThreads>(x, Rows(), p.rows, x.block(2), source);

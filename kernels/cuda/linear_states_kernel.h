@@ -38,7 +38,7 @@ struct LinearSegments {
   // Blocks along x: segments, then parts of kRows features.
   template <class Exec>
   RATTN_FN static void Body(Exec& x, const Params& p) {
-    const auto all = static_cast<int>(p.shape.all_segments);
+    const int all = p.shape.all_segments;
     const int place = x.block(0) % all;
     const int part = x.block(0) / all * kRows;
     const Sequence s = SequenceOf(x, p.shape.pack, p.shape.SegmentCut(), place,
@@ -71,15 +71,15 @@ struct LinearSegments {
   // First row of a segment.
   RATTN_FN static int Boundary(const LinearShape& shape, const QueryRows& rows,
                                int segment) {
-    const int64_t tokens = segment * shape.segments.tokens;
+    const int tokens = segment * shape.segments.tokens;
     if constexpr (kWhich == LinearRows::kKeys) {
-      const int64_t all = shape.segments.end > 0 ? shape.segments.end : 0;
-      return static_cast<int>(tokens < all ? tokens : all);
+      const int all = shape.segments.end > 0 ? shape.segments.end : 0;
+      return tokens < all ? tokens : all;
     }
     if (segment == 0) return 0;
-    return static_cast<int>(segment < shape.segments.count()
-                                ? shape.FirstThatReads(rows, tokens - 1)
-                                : rows.count);
+    return segment < shape.segments.count()
+               ? shape.FirstThatReads(rows, tokens - 1)
+               : rows.count;
   }
 
   template <class Exec>

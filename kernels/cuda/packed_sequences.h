@@ -28,7 +28,7 @@ struct Sequence {
   int index = 0;        // in the pack
   int piece = 0;        // of its own
   int first_token = 0;  // in the tensors
-  int64_t query_len = 0, key_len = 0;
+  int query_len = 0, key_len = 0;
 };
 
 struct PackedSequences {
@@ -73,7 +73,10 @@ template <class Exec>
 RATTN_FN Sequence SequenceOf(Exec& x, const PackedSequences& pack,
                              const Cut& cut, int piece, int64_t query_len,
                              int64_t key_len) {
-  if (!pack.offsets) return {0, piece, 0, query_len, key_len};
+  if (!pack.offsets) {
+    return {0, piece, 0, static_cast<int>(query_len),
+            static_cast<int>(key_len)};
+  }
   Sequence s = SequenceAt(x, pack, pack.Find(x, cut, piece));
   s.piece = piece - cut.Begin(s.first_token, s.index);
   return s;

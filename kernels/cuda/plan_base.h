@@ -166,18 +166,21 @@ class PlanBase {
             .heads = MemoryHeads(p_.spec, s.query_heads),
             .row_group = static_cast<int>(s.query_heads / StateHeads(p_)),
             .kv_group = static_cast<int>(GroupSize(s)),
-            .query_len = s.query_len,
-            .key_len = memory_tokens_,
-            .delay = MemoryDelay(p_.spec),
+            .query_len = static_cast<int>(s.query_len),
+            .key_len = static_cast<int>(memory_tokens_),
+            .delay = Delay(),
             .all_segments = AllSegments(),
             .pack = pack_};
   }
   // Of a head, those of a whole pack.
-  int64_t AllSegments() const {
+  int AllSegments() const {
     const Segments segments = SegmentsOf();
     if (!IsPack()) return segments.count();
-    return PiecesOf(memory_tokens_,
-                    {.rows = static_cast<int>(segments.tokens)});
+    return BlocksOf(memory_tokens_, {.rows = segments.tokens});
+  }
+  // At which nothing is read is as good as any longer one.
+  int Delay() const {
+    return static_cast<int>(std::min(MemoryDelay(p_.spec), memory_tokens_));
   }
   // Tokens between kept states: m chunks.
   Segments SegmentsOf() const {
@@ -188,8 +191,8 @@ class PlanBase {
         std::min(tiling.chunk > 0 ? tiling.chunk : kChunk, most);
     const int64_t every = std::min(
         tiling.state_every > 0 ? tiling.state_every : kStateEvery, most);
-    return {.tokens = std::min(chunk * every, most),
-            .end = most - MemoryDelay(p_.spec)};
+    return {.tokens = static_cast<int>(std::min(chunk * every, most)),
+            .end = static_cast<int>(most) - Delay()};
   }
 
   template <int kFeatures, int kDim>

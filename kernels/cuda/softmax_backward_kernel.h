@@ -260,27 +260,24 @@ struct SoftmaxBackwardK {
       const int64_t first =
           sink ? s.piece * kKeys : sinks + (s.piece - blocks) * kKeys;
       const int64_t limit = sink ? sinks : s.key_len, end = first + kKeys;
-      keys = {first, end < limit ? end : limit};
+      key_begin = static_cast<int>(first);
+      key_end = static_cast<int>(end < limit ? end : limit);
       // Queries that see any of them, as rows.
       const int64_t window = sink ? s.key_len : LocalWindow(p.local);
-      const KeyRange seen_by = {
-          SeenByRange(keys.begin, window, s.key_len).begin,
-          SeenByRange(keys.end - 1, window, s.key_len).end};
-      row_begin = RowAt(seen_by.begin);
-      row_end = RowAt(seen_by.end);
-      count = row_end > row_begin
-                  ? static_cast<int>((row_end - row_begin + kRows - 1) / kRows)
-                  : 0;
+      row_begin = RowAt(SeenByRange(key_begin, window, s.key_len).begin);
+      row_end = RowAt(SeenByRange(key_end - 1, window, s.key_len).end);
+      count =
+          row_end > row_begin ? (row_end - row_begin + kRows - 1) / kRows : 0;
     }
 
     // A block of a pack that has none left.
-    RATTN_FN bool IsEmpty() const { return keys.begin >= keys.end; }
+    RATTN_FN bool IsEmpty() const { return key_begin >= key_end; }
 
     RATTN_FN void Run() {
       if (count == 0) return;
       const auto source = [&](int row) -> RowSource {
-        const auto key = static_cast<int>(keys.begin) + row;
-        return {rows.first_token + key, x.block(1), key < keys.end};
+        const int key = key_begin + row;
+        return {rows.first_token + key, x.block(1), key < key_end};
       };
       CopyRows<kThreads>(x, Keys(), p.k, x.block(2), source);
       CopyRows<kThreads>(x, Values(), p.v, x.block(2), source);
@@ -291,8 +288,8 @@ struct SoftmaxBackwardK {
     RATTN_FN void Finish() {
       RATTN_UNROLL
       for (int half = 0; half < 2; ++half) {
-        const int64_t key = keys.begin + WarpKey(half);
-        if (key >= keys.end) continue;
+        const int key = key_begin + WarpKey(half);
+        if (key >= key_end) continue;
         const OutputPlace at = {x.block(2), rows.first_token + key, x.block(1)};
         if constexpr (kWantK) StoreWideRow(x, p.dk, at, half, p.scale, dk);
         if constexpr (kWantV) StoreWideRow(x, p.dv, at, half, 1, dv);
@@ -301,10 +298,10 @@ struct SoftmaxBackwardK {
 
    private:
     // First row of the query at `position`, within the sequence.
-    RATTN_FN int64_t RowAt(int64_t position) const {
+    RATTN_FN int RowAt(int64_t position) const {
       const int64_t token = position - rows.offset;
       const int64_t row = (token > 0 ? token : 0) * rows.heads;
-      return row < rows.count ? row : rows.count;
+      return row < rows.count ? static_cast<int>(row) : rows.count;
     }
     RATTN_FN int WarpKey(int half) const {
       return x.warp() * 16 + AccumulatorRow(x.lane(), half);
@@ -327,7 +324,7 @@ struct SoftmaxBackwardK {
           StageByte(tile) + 2 * QTile::kBytes + which * kRowBytes, kRows);
     }
     RATTN_FN RowSource SourceOf(int tile, int row) const {
-      const int64_t at = row_begin + static_cast<int64_t>(tile) * kRows + row;
+      const int at = row_begin + tile * kRows + row;
       return {static_cast<int>(rows.Token(at)), static_cast<int>(rows.Head(at)),
               at < row_end};
     }
@@ -390,15 +387,14 @@ struct SoftmaxBackwardK {
     }
     // Whether all rows of the tile see all keys of the block.
     RATTN_FN bool IsInterior(int tile) const {
-      const int64_t first = row_begin + static_cast<int64_t>(tile) * kRows;
-      const int64_t last = first + kRows - 1;
+      const int first = row_begin + tile * kRows, last = first + kRows - 1;
       if (last >= row_end) return false;
-      return Visible(rows.Position(first)).end >= keys.begin + kKeys &&
-             Visible(rows.Position(last)).begin <= keys.begin;
+      return Visible(rows.Position(first)).end >= key_begin + kKeys &&
+             Visible(rows.Position(last)).begin <= key_begin;
     }
     RATTN_FN void Mask(int tile, Accumulator (&s)[kRows / 8]) {
       ForEach<int>(tile, 2, [&](int n, int i, int position) {
-        const int64_t key = keys.begin + WarpKey(i / 2);
+        const int64_t key = key_begin + WarpKey(i / 2);
         const KeyRange seen = Visible(position);
         if (key < seen.begin || key >= seen.end) s[n].c[i] = kMinusInfinity;
       });
@@ -408,9 +404,9 @@ struct SoftmaxBackwardK {
     const Params& p;
     QueryRows rows;  // of the group
     bool sink;
-    KeyRange keys;               // of the block
-    int64_t row_begin, row_end;  // that see some of them
-    int count;                   // tiles of rows
+    int key_begin, key_end;  // of the block
+    int row_begin, row_end;  // that see some of them
+    int count;               // tiles of rows
     Accumulator dk[kWantK ? kDim / 8 : 1] = {};
     Accumulator dv[kWantV ? kDim / 8 : 1] = {};
   };
