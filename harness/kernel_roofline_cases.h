@@ -34,6 +34,9 @@ struct PublishedRow {
 struct PublishedFigures {
   std::string source;
   std::string hardware;  // name in configs/hardware
+  // Others with the same multiprocessors and clocks: figures that no memory
+  // bounds stand for them, too.
+  std::vector<std::string> same_chip;
   std::string variant;
   int64_t query_heads = 0, head_dim = 0;
   std::vector<PublishedRow> rows;
@@ -55,6 +58,8 @@ template <typename Visitor>
 void VisitFields(Visitor& visit, PublishedFigures& p) {
   visit.Required("source", p.source, "where they were published");
   visit.Required("hardware", p.hardware, "name in configs/hardware");
+  visit.Optional("same_chip", p.same_chip,
+                 "others with the same multiprocessors and clocks");
   visit.Required("variant", p.variant, "of the catalog");
   visit.Required("query_heads", p.query_heads, "query and KV heads");
   visit.Required("head_dim", p.head_dim, "dimension of a head");

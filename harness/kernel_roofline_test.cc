@@ -180,6 +180,12 @@ TEST(KernelRooflineVerb, PrintsTablesAndJson) {
   const Json& gpu = all.at("gpus").at(0);
   EXPECT_GT(gpu.at("predictions").size(), 6u);
   EXPECT_EQ(gpu.at("published").size(), 6u);
+  const Ended others =
+      RunProgram({"roofline", "rattention-12b", "--kernels", "--json",
+                  "--context", "512", "--hardware", "h200,b200"});
+  const Json gpus = ParseJsonText(others.out, "output").at("gpus");
+  EXPECT_EQ(gpus.at(0).at("published").size(), 6u);
+  EXPECT_EQ(gpus.at(1).at("published").size(), 0u);
 }
 
 TEST(KernelRooflineVerb, MisuseIsNamed) {

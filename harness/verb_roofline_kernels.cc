@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "harness/kernel_roofline_cases.h"
 #include "harness/model_flags.h"
 #include "harness/text_format.h"
@@ -44,7 +46,11 @@ OnHardware LoadGpu(const std::string& name) {
 std::vector<Beside> BesidePublished(const OnHardware& on,
                                     const PublishedFigures& published) {
   std::vector<Beside> all;
-  if (published.hardware != on.name) return all;
+  const auto& same = published.same_chip;
+  if (published.hardware != on.name &&
+      std::find(same.begin(), same.end(), on.name) == same.end()) {
+    return all;
+  }
   for (const PublishedRow& row : published.rows) {
     all.push_back({row, EstimateKernels(ProblemOf(published, row), on.hardware,
                                         on.compiled)});
