@@ -1,6 +1,7 @@
 #include "kernels/torch/fake_cuda/fake_cuda.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/_reshape_alias_native.h>
@@ -72,6 +73,11 @@ class Hooks : public at::CUDAHooksInterface {
     return 0;
   }
   bool isPinnedPtr(const void*) const override { return false; }
+  // Seeded with all others; what draws numbers runs on the CPU.
+  const at::Generator& getDefaultGenerator(at::DeviceIndex) const override {
+    static const at::Generator generator = at::detail::createCPUGenerator();
+    return generator;
+  }
 };
 
 void FreeMemory(void* data) { FakeCuda::device().Free(data); }
