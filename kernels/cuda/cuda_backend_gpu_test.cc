@@ -49,6 +49,7 @@ TEST_F(CudaGpu, ForwardWithTheNewestKernels) {
   CheckAll(cpu_test::SmallCases(), CheckForwardOn);
   CheckAll(cpu_test::LargeCases(), CheckForwardOn);
   CheckAll(HopperCases(), CheckForwardOn);
+  CheckAll(TilePacks(), CheckForwardOn);
   unsetenv("RATTN_CUDA_KERNELS");
 }
 

@@ -69,6 +69,17 @@ TEST(LaunchWork, HopperHasAKernelOfItsOwn) {
   EXPECT_THAT(kernel(wide, kH100), testing::StartsWith("SoftmaxForward"));
 }
 
+// Its boxes know one sequence per batch entry only.
+TEST(LaunchWork, PacksStayOnTheKernelOfAllGpus) {
+  constexpr int64_t kPack[] = {0, 4096, 8192};
+  Problem p = ProblemOf("full", 0, 8192);
+  p.shape.batch = 1;
+  p.cu_seqlens = kPack;
+  const auto launches = CudaLaunches(p, {90, 132, true}, /*most_blocks=*/0);
+  ASSERT_EQ(launches.size(), 2u);
+  EXPECT_THAT(launches[1].kernel, testing::StartsWith("SoftmaxForward"));
+}
+
 // The same products and bytes, in tiles of another size.
 TEST(LaunchWork, HopperDoesTheSameWork) {
   const Problem p = ProblemOf("swa", 512, 4096);
