@@ -85,16 +85,16 @@ const char* Copy(void* to, const void* from, size_t bytes) {
   return Alone([=] { return cudaMemcpy(to, from, bytes, cudaMemcpyDefault); });
 }
 
-constexpr CudaLibrary kLibrary = {Forward,
-                                  Backward,
-                                  Extend,
-                                  ForwardFromHost,
-                                  BackwardFromHost,
-                                  ExtendFromHost,
-                                  Allocate,
-                                  Free,
-                                  Zero,
-                                  Copy};
+constexpr CudaLibrary kLibrary = {.forward = Forward,
+                                  .backward = Backward,
+                                  .extend = Extend,
+                                  .forward_from_host = ForwardFromHost,
+                                  .backward_from_host = BackwardFromHost,
+                                  .extend_from_host = ExtendFromHost,
+                                  .allocate = Allocate,
+                                  .free = Free,
+                                  .zero = Zero,
+                                  .copy = Copy};
 
 }  // namespace
 }  // namespace rattn::cuda

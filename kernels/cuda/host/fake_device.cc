@@ -133,16 +133,16 @@ const char* Time(TimedCall* call, int64_t calls, bool, double* seconds) {
 }
 
 constexpr TimerLibrary kTimer = {Bring, Release, Time};
-constexpr CudaLibrary kLibrary = {Forward,
-                                  Backward,
-                                  Extend,
-                                  ForwardFromHost,
-                                  BackwardFromHost,
-                                  ExtendFromHost,
-                                  Allocate,
-                                  Free,
-                                  Zero,
-                                  Copy};
+constexpr CudaLibrary kLibrary = {.forward = Forward,
+                                  .backward = Backward,
+                                  .extend = Extend,
+                                  .forward_from_host = ForwardFromHost,
+                                  .backward_from_host = BackwardFromHost,
+                                  .extend_from_host = ExtendFromHost,
+                                  .allocate = Allocate,
+                                  .free = Free,
+                                  .zero = Zero,
+                                  .copy = Copy};
 
 }  // namespace
 
